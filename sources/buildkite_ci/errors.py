@@ -1,0 +1,110 @@
+"""What can go wrong, each named after what the reader does next.
+
+    BuildkiteError
+    ├─ TokenMissing      give a token
+    ├─ TokenRefused      make a new one (401)
+    ├─ ScopeMissing      add a scope, or leave the table out (403)
+    ├─ NotFound          check the spelling, or the token's organizations (404)
+    ├─ TooDeep           narrow the window (400 "this deep")
+    ├─ RequestRefused    the API does not like what we asked (other 4xx): a bug of ours, or drift of theirs
+    ├─ QueryRefused      mend the .graphql file
+    ├─ Passing           wait; the wire already did, several times
+    │  ├─ Exhausted      ask for less, or later (429)
+    │  ├─ Unreachable    check the URL and the network
+    │  └─ BadAnswer      not the JSON it should be (HTML, half a body, a message)
+    ├─ ForeignHost       a link or redirect that leaves the API's host; never followed
+    ├─ WriteRefused      a GraphQL document that is not a query; never sent
+    └─ BadInput          mend what you typed
+"""
+
+from __future__ import annotations
+
+
+class BuildkiteError(Exception):
+    """Everything we raise on purpose; `str()` of it is a sentence for the person who reads it."""
+
+
+class TokenMissing(BuildkiteError):
+    def __init__(self) -> None:
+        super().__init__(
+            "No API token. Set BUILDKITE_API_TOKEN, or put api_token under [sources.buildkite_ci] in dlt's "
+            "secrets.toml, or name a file with --token-file. Make one at https://buildkite.com/user/api-access-tokens"
+        )
+
+
+class TokenRefused(BuildkiteError):
+    def __init__(self, host: str, message: str = "") -> None:
+        said = f" It said: {message}" if message else ""
+        super().__init__(
+            f"{host} refused this API token (401): it is wrong, expired or revoked.{said} "
+            "Make a new one at https://buildkite.com/user/api-access-tokens"
+        )
+
+
+class ScopeMissing(BuildkiteError):
+    """403. `scope` is empty where the API did not name one (a plan or a role is missing, not a scope)."""
+
+    def __init__(self, scope: str, message: str = "") -> None:
+        self.scope = scope
+        if scope:
+            text = f"this token lacks the scope {scope}. Add it at https://buildkite.com/user/api-access-tokens, or leave the table out"
+        else:
+            text = f"not allowed for this token's user ({message or 'HTTP 403'}). Ask an administrator, or leave the table out"
+        super().__init__(text)
+
+
+class NotFound(BuildkiteError):
+    def __init__(self, what: str, message: str = "") -> None:
+        said = f" ({message})" if message else ""
+        super().__init__(
+            f"{what} is not there, or this token may not see it{said}. "
+            "Check the spelling, and that the token includes the organization"
+        )
+
+
+class TooDeep(BuildkiteError):
+    """Buildkite does not list builds deeper than some undocumented page: the window must shrink."""
+
+
+class RequestRefused(BuildkiteError):
+    def __init__(self, status: int, what: str, message: str) -> None:
+        self.status = status
+        super().__init__(f"{what} answered {status}: {message or 'no reason given'}")
+
+
+class QueryRefused(BuildkiteError):
+    """GraphQL errors; the text names the file, line and column where the server gave them."""
+
+
+class Passing(BuildkiteError):
+    """Likely gone in a while. `wait` is how long the server said, in seconds; None if it did not."""
+
+    def __init__(self, text: str, wait: float | None = None) -> None:
+        self.wait = wait
+        super().__init__(text)
+
+
+class Exhausted(Passing):
+    """429: the budget that `scope` names is spent."""
+
+
+class Unreachable(Passing):
+    """No answer: refused, reset, timed out, or a 5xx."""
+
+
+class BadAnswer(Passing):
+    """An answer that is not the JSON it should be; never taken for an empty page."""
+
+
+class ForeignHost(BuildkiteError):
+    def __init__(self, url: str, ours: str) -> None:
+        super().__init__(f"Refused to follow {url!r}: it leaves {ours}, and the token stays here")
+
+
+class WriteRefused(BuildkiteError):
+    def __init__(self, where: str, kind: str) -> None:
+        super().__init__(f"{where}: a {kind} would change something at Buildkite; only queries are sent")
+
+
+class BadInput(BuildkiteError):
+    """What was typed cannot be meant; the text says what can."""

@@ -1,0 +1,151 @@
+"""GraphQL listings: gql over our wire; the page is the connection that takes `$after`, found in the document itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gql import Client, GraphQLRequest
+from gql.transport.exceptions import TransportQueryError
+from gql.transport.transport import Transport
+from graphql import ExecutionResult, FieldNode, GraphQLSyntaxError, OperationDefinitionNode, OperationType, VariableNode
+
+from .budget import fields
+from .errors import BadAnswer, NotFound, QueryRefused, WriteRefused
+from .rest import Page
+from .wire import Answer, Wire
+
+
+class OverWire(Transport):
+    """gql's seam: its requests go through our one client, and nothing but a query does."""
+
+    def __init__(self, wire: Wire, where: str) -> None:
+        self.wire, self.where = wire, where
+        self.answer: Answer | None = None
+
+    def execute(self, request: GraphQLRequest, *args: Any, **kwargs: Any) -> ExecutionResult:
+        refuse_writes(request, self.where)
+        self.answer = self.wire.post(request.payload)
+        return ExecutionResult(data=self.answer.body.get("data"), errors=self.answer.body.get("errors"))
+
+
+def refuse_writes(request: GraphQLRequest, where: str) -> None:
+    """Raise WriteRefused unless every operation of the document is a query."""
+    for definition in request.document.definitions:
+        if isinstance(definition, OperationDefinitionNode) and definition.operation is not OperationType.QUERY:
+            raise WriteRefused(where, definition.operation.value)
+
+
+def pages(wire: Wire, file: Path, variables: Mapping[str, Any]) -> Iterator[Page]:
+    """Each page of a `.graphql` file: the nodes of its connection, with REST's spelling (see `rest_spelling`).
+
+    Raises QueryRefused naming file, line and column; NotFound for a null organization; BadAnswer for a null node or a
+    cursor that does not move on: a page is whole or it is an error.
+    """
+    request = read(file)
+    path = page_path(request, file.name)
+    after: str | None = None
+    while True:
+        body, answer = execute(wire, request, {**variables, "after": after}, file.name)
+        connection = follow(body, path, file.name, str(variables.get("organization")))
+        yield Page([rest_spelling(node) for node in nodes(connection, file.name)], answer.at)
+        info = connection.get("pageInfo") or {}
+        if not info.get("hasNextPage"):
+            return
+        if info.get("endCursor") in (None, after):
+            raise BadAnswer(f"{file.name}: there is a next page, but its cursor does not move on")
+        after = info["endCursor"]
+
+
+def read(file: Path) -> GraphQLRequest:
+    """A `.graphql` file as a request; QueryRefused where it is not GraphQL."""
+    try:
+        return GraphQLRequest(file.read_text(encoding="utf-8"))
+    except GraphQLSyntaxError as error:
+        spots = "".join(f":{spot.line}:{spot.column}" for spot in error.locations or ())
+        raise QueryRefused(f"{file.name}{spots}: {error.message}") from None
+
+
+def execute(wire: Wire, request: GraphQLRequest, variables: Mapping[str, Any], where: str) -> tuple[Any, Answer]:
+    """The `data` of one request."""
+    transport = OverWire(wire, where)
+    sent = GraphQLRequest(request, variable_values=dict(variables))
+    try:
+        data = Client(transport=transport).execute(sent)
+    except TransportQueryError as error:
+        raise QueryRefused("; ".join(_told(one, where) for one in error.errors or [])) from None
+    if transport.answer is None or data is None:
+        raise BadAnswer(f"{where}: an answer with neither data nor errors")
+    return data, transport.answer
+
+
+def _told(error: Any, where: str) -> str:
+    """One GraphQL error as `file:line:column: message`."""
+    if not isinstance(error, Mapping):
+        return f"{where}: {error}"
+    spots = [f"{spot.get('line')}:{spot.get('column')}" for spot in error.get("locations") or []]
+    return ":".join([where, *spots[:1]]) + f": {error.get('message')}"
+
+
+def page_path(request: GraphQLRequest, where: str) -> list[str]:
+    """Response keys from the root to the field that takes `$after`."""
+    for operation in request.document.definitions:
+        found = _path(operation) if isinstance(operation, OperationDefinitionNode) else None
+        if found:
+            return found
+    raise QueryRefused(f"{where}: no field takes $after, so there is no page to turn")
+
+
+def _path(selected: Any) -> list[str] | None:
+    for one in fields(selected.selection_set, {}):
+        key = (one.alias or one.name).value
+        if _takes_after(one):
+            return [key]
+        below = _path(one) if one.selection_set else None
+        if below:
+            return [key, *below]
+    return None
+
+
+def _takes_after(one: FieldNode) -> bool:
+    return any(isinstance(a.value, VariableNode) and a.value.name.value == "after" for a in one.arguments)
+
+
+def follow(data: Any, path: list[str], where: str, organization: str) -> dict[str, Any]:
+    """The connection at `path`."""
+    for key in path:
+        data = data.get(key)
+        if data is None and key == path[0]:
+            raise NotFound(f"Organization {organization!r}", "GraphQL answered null")
+        if data is None:
+            raise BadAnswer(f"{where}: {key} is null")
+    return dict(data)
+
+
+def nodes(connection: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
+    """A connection's nodes; a null among them is an error, as a row would go missing."""
+    edges = connection.get("edges")
+    found = [edge and edge.get("node") for edge in edges] if edges is not None else connection.get("nodes")
+    if found is None or any(node is None for node in found):
+        raise BadAnswer(f"{where}: a page holds a null where a node should be")
+    return found
+
+
+CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])|(?<=[A-Z])([A-Z])(?=[a-z])")
+
+
+def snake(name: str) -> str:
+    """`createdAt` -> `created_at`, `ssoURL` -> `sso_url`; `__typename` stays."""
+    return CAPITAL.sub(lambda found: "_" + found[0], name).lower()
+
+
+def rest_spelling(value: Any) -> Any:
+    """GraphQL's objects as REST would spell them: snake_case keys; `uuid` is `id`, and then `id` is `graphql_id`."""
+    if isinstance(value, list):
+        return [rest_spelling(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    renamed = {"id": "graphql_id", "uuid": "id"} if "uuid" in value else {}
+    return {renamed.get(key) or snake(key): rest_spelling(kept) for key, kept in value.items()}

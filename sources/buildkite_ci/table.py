@@ -1,0 +1,288 @@
+"""What a table is: a grain, where its rows come from, a key, and its columns, each with a type and a sentence.
+
+A table is one file in `tables/`; the file's name is the table's name and its docstring the table's documentation.
+Here is what such a file may say, and how items (the objects of an API page) become one typed Arrow table. No I/O.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import orjson
+import pyarrow as pa
+
+from .privacy import NEVER, Privacy
+
+Item = Mapping[str, Any]
+Load = Literal["merge", "replace", "append", "scd2"]
+
+NOWHERE: Item = {}
+ROW_HASH = "row_hash"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A promise: `name` holds what the API calls `path`, as `type`.
+
+    Types: text, bigint, double, bool, timestamp (UTC, microseconds), json (a string), and four that store text or
+    json after `privacy` has seen it: email, ip, url, env.
+    `now`: a reading of this moment (a counter): it does not make a new version of a row (load="scd2").
+    """
+
+    name: str
+    type: str
+    doc: str
+    path: tuple[str, ...]
+    now: bool = False
+
+
+def col(name: str, type: str, doc: str, path: str = "", *, now: bool = False) -> Column:  # noqa: A002
+    """A column; `path` is dotted and defaults to the name."""
+    if type not in ARROW:
+        raise ValueError(f"{name}: no type {type!r}; there are {', '.join(ARROW)}")
+    return Column(name, type, doc, tuple((path or name).split(".")), now)
+
+
+def user(name: str, who: str) -> tuple[Column, ...]:
+    """The columns of a user object (api.md 4.2): id, graphql_id, name, email, avatar_url, created_at."""
+    return (
+        col(f"{name}_id", "text", f"{who}: user UUID.", f"{name}.id"),
+        col(f"{name}_graphql_id", "text", f"{who}: GraphQL id.", f"{name}.graphql_id"),
+        col(f"{name}_name", "text", f"{who}: name.", f"{name}.name"),
+        col(f"{name}_email", "email", f"{who}: e-mail, its domain only unless asked for.", f"{name}.email"),
+        col(f"{name}_avatar_url", "url", f"{who}: picture.", f"{name}.avatar_url"),
+        col(f"{name}_created_at", "timestamp", f"{who}: when the user signed up.", f"{name}.created_at"),
+    )
+
+
+@dataclass(frozen=True)
+class Since:
+    """How a listing that cannot be asked for changes is still kept right (api.md 7.2): new by `created`, ended by
+    `finished`, each re-read from `lag` before where the last load stood, and all in an `open` state once more."""
+
+    created: str
+    until: str
+    finished: str
+    open: tuple[str, ...]
+    lag: timedelta
+
+
+@dataclass(frozen=True)
+class Rest:
+    """GET `path`, all its pages. `{organization}` and the names in `bind` are filled in.
+
+    `each`: asked once for every row of that table, with `bind` = {name in the path: field of the row}.
+    `one`: the answer is a single object. `only_with`: a field the row of `each` must have.
+    """
+
+    path: str
+    each: str = ""
+    bind: Mapping[str, str] = field(default_factory=dict)
+    one: bool = False
+    params: Mapping[str, str] = field(default_factory=dict)
+    since: Since | None = None
+    api: Literal["REST"] = "REST"
+
+
+@dataclass(frozen=True)
+class GraphQL:
+    """The table's `.graphql` twin, all pages of the connection that takes `$after`."""
+
+    api: Literal["GraphQL"] = "GraphQL"
+
+
+@dataclass(frozen=True)
+class Inside:
+    """Read from the pages of another table: no request of its own."""
+
+    table: str
+    api: Literal["REST"] = "REST"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the warehouse.
+
+    rows: makes the rows of one item (default: the item itself). elsewhere: fields that are another table's rows, or
+    that repeat one of this row's columns. scope: what the token needs, "" for none.
+    """
+
+    grain: str
+    fetch: Rest | GraphQL | Inside
+    key: tuple[str, ...]
+    scope: str
+    load: Load
+    columns: tuple[Column, ...]
+    rows: Callable[[Item], Iterable[Item]] | None = None
+    elsewhere: tuple[str, ...] = ()
+    name: str = ""
+    doc: str = ""
+
+    @property
+    def family(self) -> str:
+        """The table whose pages this one is read from."""
+        return self.fetch.table if isinstance(self.fetch, Inside) else self.name
+
+    @property
+    def all_columns(self) -> tuple[Column, ...]:
+        """The file's columns and those that every table has."""
+        last = (col("more", "json", "What the API sent and no column promises yet, as JSON; null mostly."),)
+        if self.load == "scd2":
+            last += (col(ROW_HASH, "text", "Hash of the columns that make a new version of a row."),)
+        return self.columns + last
+
+    def schema(self) -> pa.Schema:
+        return pa.schema(
+            [pa.field(c.name, ARROW[c.type](), nullable=c.name not in (*self.key, ROW_HASH)) for c in self.all_columns]
+        )
+
+    def read(self, items: Iterable[Item], given: Item = NOWHERE, privacy: Privacy = Privacy()) -> pa.Table:  # noqa: B008
+        """Items of a page -> Arrow, one row each (or as `rows` says); keys unique, the last of a key wins.
+
+        `given` fills columns that the item does not have (organization_slug, observed_at …). A value that does not
+        fit its column's type becomes null there and is kept in `more` under "misfits".
+        """
+        rows = [row for item in items for row in (self.rows(item) if self.rows else (item,))]
+        rows = [{**given, **row} for row in rows] if given else rows
+        rows = list({tuple(row.get(k) for k in self.key): row for row in rows}.values()) if self._path_keys() else rows
+        return _Reader(self, rows, privacy).table()
+
+    def _path_keys(self) -> bool:
+        return all(c.path == (c.name,) for c in self.columns if c.name in self.key)
+
+
+class _Reader:
+    """One reading of rows into columns."""
+
+    def __init__(self, table: Table, rows: Sequence[Item], privacy: Privacy) -> None:
+        self.declared, self.rows, self.privacy = table, rows, privacy
+        self.misfits: dict[int, dict[str, Any]] = {}
+        self.parents: dict[tuple[str, ...], Sequence[Item]] = {(): rows}
+
+    def table(self) -> pa.Table:
+        values = {c.name: self.column(c) for c in self.declared.columns}
+        values["more"] = pa.array(self.more(), pa.string())
+        schema = self.declared.schema()
+        if ROW_HASH in schema.names:
+            values[ROW_HASH] = pa.array(self.hashes(values), pa.string())
+        return pa.Table.from_arrays([values[name] for name in schema.names], schema=schema)
+
+    def inside(self, path: tuple[str, ...]) -> Sequence[Item]:
+        """The objects at `path`, one a row; an empty one where there is none."""
+        if path not in self.parents:
+            found = [above.get(path[-1]) for above in self.inside(path[:-1])]
+            self.parents[path] = [one if isinstance(one, Mapping) else NOWHERE for one in found]
+        return self.parents[path]
+
+    def column(self, column: Column) -> pa.Array:
+        name = column.path[-1]
+        values = [one.get(name) for one in self.inside(column.path[:-1])]
+        convert = self.converter(column.type)
+        if convert:
+            values = [None if value is None else convert(value) for value in values]
+        to = ARROW[column.type]()
+        try:
+            return _arrow(values, to)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, TypeError):
+            return _arrow([self.fit(row, column, value, to) for row, value in enumerate(values)], to)
+
+    def fit(self, row: int, column: Column, value: Any, to: pa.DataType) -> Any:
+        """`value` if it fits the column, else null, and a note in `more`."""
+        try:
+            value = _instant(value) if pa.types.is_timestamp(to) and isinstance(value, str) else value
+            _arrow([value], to)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, ValueError, TypeError):
+            self.misfits.setdefault(row, {})[column.name] = value
+            return None
+        return value
+
+    def converter(self, kind: str) -> Callable[[Any], Any] | None:
+        privacy = self.privacy
+        masks: dict[str, Callable[[str], str]] = {"email": privacy.email, "ip": privacy.ip, "url": privacy.url}
+        if kind in masks:
+            mask = masks[kind]
+            return lambda value: mask(value) if isinstance(value, str) else value
+        if kind == "env":
+            return lambda value: _json(privacy.env(value))
+        if kind == "json":
+            return lambda value: _json(privacy.scrub(value))
+        return None
+
+    def more(self) -> list[str | None]:
+        """What no column promised, a JSON object a row; null where nothing is left."""
+        known = _tree([c.path for c in self.declared.columns] + [tuple(p.split(".")) for p in self.declared.elsewhere])
+        left = [_left(row, known) for row in self.rows]
+        for row, misfits in self.misfits.items():
+            left[row] = {**(left[row] or {}), "misfits": misfits}
+        return [_json(self.privacy.scrub(one)) if one else None for one in left]
+
+    def hashes(self, values: Mapping[str, pa.Array]) -> list[str]:
+        """One hash a row over every column that is not a reading of the moment."""
+        told = [values[c.name].to_pylist() for c in self.declared.columns if not c.now] + [values["more"].to_pylist()]
+        return [hashlib.blake2b(repr(row).encode(), digest_size=16).hexdigest() for row in zip(*told, strict=True)]
+
+
+ARROW: Mapping[str, Callable[[], Any]] = {
+    "text": lambda: pa.string(),
+    "bigint": lambda: pa.int64(),
+    "double": lambda: pa.float64(),
+    "bool": lambda: pa.bool_(),
+    "timestamp": lambda: pa.timestamp("us", tz="UTC"),
+    "json": lambda: pa.string(),
+    "env": lambda: pa.string(),
+    "email": lambda: pa.string(),
+    "ip": lambda: pa.string(),
+    "url": lambda: pa.string(),
+}
+"""A column's type in Arrow. Functions, because `dlt init` imports a source before pyarrow is there."""
+
+Tree = dict[str, "Tree | None"]
+
+
+def _arrow(values: list[Any], to: pa.DataType) -> pa.Array:
+    if pa.types.is_timestamp(to) and any(isinstance(value, str) for value in values):
+        return pa.array(values, pa.string()).cast(to)
+    return pa.array(values, to)
+
+
+def _instant(value: str) -> datetime:
+    """ISO 8601, or the older `2015-05-03 10:02:03 UTC` (api.md 4.15)."""
+    instant = datetime.fromisoformat(value.removesuffix(" UTC"))
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def _json(value: Any) -> str | None:
+    """JSON text with sorted keys; null for null and for the empty object, list and text, which the API mixes up."""
+    if value in (None, {}, [], ""):
+        return None
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS, default=str).decode()
+
+
+def _tree(paths: Iterable[tuple[str, ...]]) -> Tree:
+    """Paths as nested names; None below a name that is promised whole."""
+    tree: Tree = {}
+    for path in sorted(paths, key=len, reverse=True):
+        below: Tree = tree
+        for name in path[:-1]:
+            below = below.setdefault(name, {}) or {}
+        below[path[-1]] = None
+    return tree
+
+
+def _left(item: Item, known: Tree) -> dict[str, Any] | None:
+    """The part of `item` that `known` does not name; empties and secrets are nothing."""
+    left: dict[str, Any] = {}
+    for name in item.keys() - known.keys():
+        if item[name] not in (None, {}, [], "") and not NEVER.search(name):
+            left[name] = item[name]
+    for name, below in known.items():
+        if below is not None and item.get(name):
+            value = item[name]
+            rest = _left(value, below) if isinstance(value, Mapping) else value
+            if rest:
+                left[name] = rest
+    return left or None
