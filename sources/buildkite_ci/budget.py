@@ -137,7 +137,7 @@ def fields(selected: Any, fragments: Mapping[str, FragmentDefinitionNode]) -> It
 
 
 def _page_size(one: FieldNode, variables: Mapping[str, Any]) -> int:
-    for argument in one.arguments:
+    for argument in one.arguments or ():
         if argument.name.value in ("first", "last"):
             given = argument.value
             if isinstance(given, ast.VariableNode):

@@ -77,3 +77,8 @@ def families(tables: Iterable[Table]) -> dict[str, list[Table]]:
     return found
 
 
+def with_families(names: Iterable[str] = ()) -> dict[str, Table]:
+    """The tables of these names and all that are read from the same pages: they cost nothing more, and a page that
+    was read for one of them would otherwise never be read for the others."""
+    wanted = {table.family for table in find(names).values()}
+    return {name: table for name, table in catalog().items() if table.family in wanted}

@@ -1,23 +1,26 @@
 """What can go wrong, each named after what the reader does next.
 
-    BuildkiteError
-    ├─ TokenMissing      give a token
-    ├─ TokenRefused      make a new one (401)
-    ├─ ScopeMissing      add a scope, or leave the table out (403)
-    ├─ NotFound          check the spelling, or the token's organizations (404)
-    ├─ TooDeep           narrow the window (400 "this deep")
-    ├─ RequestRefused    the API does not like what we asked (other 4xx): a bug of ours, or drift of theirs
-    ├─ QueryRefused      mend the .graphql file
-    ├─ Passing           wait; the wire already did, several times
-    │  ├─ Exhausted      ask for less, or later (429)
-    │  ├─ Unreachable    check the URL and the network
-    │  └─ BadAnswer      not the JSON it should be (HTML, half a body, a message)
-    ├─ ForeignHost       a link or redirect that leaves the API's host; never followed
-    ├─ WriteRefused      a GraphQL document that is not a query; never sent
-    └─ BadInput          mend what you typed
+BuildkiteError
+├─ TokenMissing      give a token
+├─ TokenRefused      make a new one (401)
+├─ ScopeMissing      add a scope, or leave the table out (403)
+├─ NotFound          check the spelling, or the token's organizations (404)
+├─ TooDeep           narrow the window (400 "this deep")
+├─ RequestRefused    the API does not like what we asked (other 4xx): a bug of ours, or drift of theirs
+├─ QueryRefused      mend the .graphql file
+├─ Passing           wait; the wire already did, several times
+│  ├─ Exhausted      ask for less, or later (429)
+│  ├─ Unreachable    check the URL and the network
+│  └─ BadAnswer      not the JSON it should be (HTML, half a body, a message)
+├─ ForeignHost       a link or redirect that leaves the API's host; never followed
+├─ WriteRefused      a GraphQL document that is not a query; never sent
+└─ BadInput          mend what you typed
 """
 
 from __future__ import annotations
+
+
+TOKENS = "https://buildkite.com/user/api-access-tokens"
 
 
 class BuildkiteError(Exception):
@@ -28,7 +31,7 @@ class TokenMissing(BuildkiteError):
     def __init__(self) -> None:
         super().__init__(
             "No API token. Set BUILDKITE_API_TOKEN, or put api_token under [sources.buildkite_ci] in dlt's "
-            "secrets.toml, or name a file with --token-file. Make one at https://buildkite.com/user/api-access-tokens"
+            "secrets.toml, or name a file with --token-file. Make one at " + TOKENS
         )
 
 
@@ -37,7 +40,7 @@ class TokenRefused(BuildkiteError):
         said = f" It said: {message}" if message else ""
         super().__init__(
             f"{host} refused this API token (401): it is wrong, expired or revoked.{said} "
-            "Make a new one at https://buildkite.com/user/api-access-tokens"
+            f"Make a new one at {TOKENS}"
         )
 
 
@@ -47,9 +50,10 @@ class ScopeMissing(BuildkiteError):
     def __init__(self, scope: str, message: str = "") -> None:
         self.scope = scope
         if scope:
-            text = f"this token lacks the scope {scope}. Add it at https://buildkite.com/user/api-access-tokens, or leave the table out"
+            text = f"this token lacks the scope {scope}. Add it at {TOKENS}, or leave the table out"
         else:
-            text = f"not allowed for this token's user ({message or 'HTTP 403'}). Ask an administrator, or leave the table out"
+            why = message or "HTTP 403"
+            text = f"not allowed for this token's user ({why}). Ask an administrator, or leave the table out"
         super().__init__(text)
 
 

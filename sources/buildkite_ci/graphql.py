@@ -110,7 +110,7 @@ def _path(selected: Any) -> list[str] | None:
 
 
 def _takes_after(one: FieldNode) -> bool:
-    return any(isinstance(a.value, VariableNode) and a.value.name.value == "after" for a in one.arguments)
+    return any(isinstance(a.value, VariableNode) and a.value.name.value == "after" for a in one.arguments or ())
 
 
 def follow(data: Any, path: list[str], where: str, organization: str) -> dict[str, Any]:

@@ -7,15 +7,19 @@ Here is what such a file may say, and how items (the objects of an API page) bec
 from __future__ import annotations
 
 import hashlib
+import json
+import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import orjson
 import pyarrow as pa
 
-from .privacy import NEVER, Privacy
+from .privacy import Privacy, kind
+from .times import instant
 
 Item = Mapping[str, Any]
 Load = Literal["merge", "replace", "append", "scd2"]
@@ -30,7 +34,8 @@ class Column:
 
     Types: text, bigint, double, bool, timestamp (UTC, microseconds), json (a string), and four that store text or
     json after `privacy` has seen it: email, ip, url, env.
-    `now`: a reading of this moment (a counter): it does not make a new version of a row (load="scd2").
+    `now`: a reading of the moment (a counter). With load="scd2" it makes no new version of a row, so what is stored
+    is the reading of when the version began.
     """
 
     name: str
@@ -59,6 +64,18 @@ def user(name: str, who: str) -> tuple[Column, ...]:
     )
 
 
+def part(item: Item, name: str) -> Item:
+    """The object that `item` holds under `name`; an empty one where there is none."""
+    found = item.get(name)
+    return found if isinstance(found, Mapping) else NOWHERE
+
+
+def named(folder: str, url: Any) -> str | None:
+    """The name that follows `/folder/` in an address: named("pipelines", "…/pipelines/deploy/builds/1") is deploy."""
+    found = re.search(rf"/{folder}/([^/?#]+)", url) if isinstance(url, str) else None
+    return found and found[1]
+
+
 @dataclass(frozen=True)
 class Since:
     """How a listing that cannot be asked for changes is still kept right (api.md 7.2): new by `created`, ended by
@@ -73,15 +90,17 @@ class Since:
 
 @dataclass(frozen=True)
 class Rest:
-    """GET `path`, all its pages. `{organization}` and the names in `bind` are filled in.
+    """GET `path` (below /v2/), all its pages. `{organization}` and the names in `bind` are filled in.
 
-    `each`: asked once for every row of that table, with `bind` = {name in the path: field of the row}.
-    `one`: the answer is a single object. `only_with`: a field the row of `each` must have.
+    each: asked once for every item of that table's listing, the parent; bind: {name in the path: field of the parent};
+    given: {column of the child: field of the parent}, which the child's items do not say themselves.
+    one: the answer is a single object.
     """
 
     path: str
     each: str = ""
     bind: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, str] = field(default_factory=dict)
     one: bool = False
     params: Mapping[str, str] = field(default_factory=dict)
     since: Since | None = None
@@ -130,7 +149,9 @@ class Table:
     @property
     def all_columns(self) -> tuple[Column, ...]:
         """The file's columns and those that every table has."""
-        last = (col("more", "json", "What the API sent and no column promises yet, as JSON; null mostly."),)
+        last: tuple[Column, ...] = (
+            col("more", "json", "What the API sent and no column promises yet, as JSON; null mostly."),
+        )
         if self.load == "scd2":
             last += (col(ROW_HASH, "text", "Hash of the columns that make a new version of a row."),)
         return self.columns + last
@@ -143,25 +164,32 @@ class Table:
     def read(self, items: Iterable[Item], given: Item = NOWHERE, privacy: Privacy = Privacy()) -> pa.Table:  # noqa: B008
         """Items of a page -> Arrow, one row each (or as `rows` says); keys unique, the last of a key wins.
 
-        `given` fills columns that the item does not have (organization_slug, observed_at …). A value that does not
-        fit its column's type becomes null there and is kept in `more` under "misfits".
+        given: what the extractor knows and the items do not say, {column: value of every row} (organization_slug,
+        observed_at, last_seen_at). It fills the columns of that name that this table promises, over whatever an
+        item says; the rest of it is not looked at. Nothing an item holds makes this fail: see `_Reader`.
         """
         rows = [row for item in items for row in (self.rows(item) if self.rows else (item,))]
-        rows = [{**given, **row} for row in rows] if given else rows
-        rows = list({tuple(row.get(k) for k in self.key): row for row in rows}.values()) if self._path_keys() else rows
-        return _Reader(self, rows, privacy).table()
-
-    def _path_keys(self) -> bool:
-        return all(c.path == (c.name,) for c in self.columns if c.name in self.key)
+        return _Reader(self, rows, given, privacy).table()
 
 
 class _Reader:
-    """One reading of rows into columns."""
+    """One reading of rows into columns.
 
-    def __init__(self, table: Table, rows: Sequence[Item], privacy: Privacy) -> None:
-        self.declared, self.rows, self.privacy = table, rows, privacy
+    A value that does not fit its column's type becomes null there and is kept in `more` under "misfits", by column.
+    A key that is no text becomes one: its JSON, or an empty text for nothing at all.
+    A character that no database stores (NUL, half a surrogate pair) becomes U+FFFD.
+    """
+
+    def __init__(self, table: Table, rows: Sequence[Item], given: Item, privacy: Privacy) -> None:
+        self.declared, self.given, self.privacy = table, given, privacy
         self.misfits: dict[int, dict[str, Any]] = {}
-        self.parents: dict[tuple[str, ...], Sequence[Item]] = {(): rows}
+        self.rows = self.distinct(rows)
+        self.parents: dict[tuple[str, ...], Sequence[Item]] = {(): self.rows}
+
+    def distinct(self, rows: Sequence[Item]) -> Sequence[Item]:
+        """The rows, the last one of each key."""
+        paths = [c.path for c in self.declared.columns if c.name in self.declared.key and c.name not in self.given]
+        return list({tuple(_key(_at(row, path)) for path in paths): row for row in rows}.values())
 
     def table(self) -> pa.Table:
         values = {c.name: self.column(c) for c in self.declared.columns}
@@ -179,23 +207,35 @@ class _Reader:
         return self.parents[path]
 
     def column(self, column: Column) -> pa.Array:
-        name = column.path[-1]
-        values = [one.get(name) for one in self.inside(column.path[:-1])]
+        to, given = ARROW[column.type](), column.name in self.given
+        if given:
+            values = [self.given[column.name]] * len(self.rows)
+        else:
+            name = column.path[-1]
+            values = [one.get(name) for one in self.inside(column.path[:-1])]
         convert = self.converter(column.type)
         if convert:
             values = [None if value is None else convert(value) for value in values]
-        to = ARROW[column.type]()
-        try:
-            return _arrow(values, to)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, TypeError):
-            return _arrow([self.fit(row, column, value, to) for row, value in enumerate(values)], to)
+        must = column.name in self.declared.key and not given and column.type == "text"
+        if {type(value) for value in values} <= FITS[column.type] - ({type(None)} if must else set()):
+            try:
+                return _arrow(values, to)
+            except UNFIT:
+                pass  # at least one of them: look at each
+        fitted = [self.fit(row, column, value, to) for row, value in enumerate(values)]
+        if must:
+            fitted = [_key(was) if value is None else value for value, was in zip(fitted, values, strict=True)]
+        return _arrow(fitted, to)
 
     def fit(self, row: int, column: Column, value: Any, to: pa.DataType) -> Any:
-        """`value` if it fits the column, else null, and a note in `more`."""
+        """`value` as the column takes it, else null, and a note in `more`."""
         try:
-            value = _instant(value) if pa.types.is_timestamp(to) and isinstance(value, str) else value
+            if type(value) not in FITS[column.type]:
+                raise TypeError(column.type)
+            if isinstance(value, str):
+                value = instant(value) if column.type == "timestamp" else _mended(value)
             _arrow([value], to)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, ValueError, TypeError):
+        except UNFIT:
             self.misfits.setdefault(row, {})[column.name] = value
             return None
         return value
@@ -221,9 +261,14 @@ class _Reader:
         return [_json(self.privacy.scrub(one)) if one else None for one in left]
 
     def hashes(self, values: Mapping[str, pa.Array]) -> list[str]:
-        """One hash a row over every column that is not a reading of the moment."""
-        told = [values[c.name].to_pylist() for c in self.declared.columns if not c.now] + [values["more"].to_pylist()]
-        return [hashlib.blake2b(repr(row).encode(), digest_size=16).hexdigest() for row in zip(*told, strict=True)]
+        """One hash a row over what it says, but for the readings of the moment.
+
+        Nulls do not count: a column that is promised later makes no new version of a row that has nothing there.
+        """
+        names = [c.name for c in self.declared.columns if not c.now] + ["more"]
+        told = zip(*(values[name].to_pylist() for name in names), strict=True)
+        said = ([(n, v) for n, v in zip(names, row, strict=True) if v is not None] for row in told)
+        return [hashlib.blake2b(repr(row).encode(), digest_size=16).hexdigest() for row in said]
 
 
 ARROW: Mapping[str, Callable[[], Any]] = {
@@ -240,35 +285,74 @@ ARROW: Mapping[str, Callable[[], Any]] = {
 }
 """A column's type in Arrow. Functions, because `dlt init` imports a source before pyarrow is there."""
 
+FITS: Mapping[str, set[type]] = {
+    **{kind: {str, type(None)} for kind in ARROW},
+    "bigint": {int, type(None)},
+    "double": {float, int, type(None)},
+    "bool": {bool, type(None)},
+    "timestamp": {str, datetime, type(None)},
+}
+"""What Python calls a value that may stand in a column: Arrow would also take True or 5 for a moment of 1970."""
+
+UNFIT = (TypeError, ValueError, OverflowError, NotImplementedError)
+"""What Arrow (whose own errors are of these) and Python raise at a value that does not fit."""
+
 Tree = dict[str, "Tree | None"]
 
 
 def _arrow(values: list[Any], to: pa.DataType) -> pa.Array:
+    if pa.types.is_string(to) and any(value and "\0" in value for value in values):
+        raise ValueError("NUL")
     if pa.types.is_timestamp(to) and any(isinstance(value, str) for value in values):
         return pa.array(values, pa.string()).cast(to)
     return pa.array(values, to)
 
 
-def _instant(value: str) -> datetime:
-    """ISO 8601, or the older `2015-05-03 10:02:03 UTC` (api.md 4.15)."""
-    instant = datetime.fromisoformat(value.removesuffix(" UTC"))
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+def _at(row: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        row = row.get(name) if isinstance(row, Mapping) else None
+    return row
+
+
+def _key(value: Any) -> str:
+    """A key as text."""
+    return _mended(value) if isinstance(value, str) else _json(value) or ""
+
+
+def _mended(value: Any) -> Any:
+    """`value` without what cannot be stored: see `_Reader`; of numbers, NaN and the infinities are null."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, Mapping):
+        return {_mended(str(name)): _mended(kept) for name, kept in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_mended(kept) for kept in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _json(value: Any) -> str | None:
     """JSON text with sorted keys; null for null and for the empty object, list and text, which the API mixes up."""
     if value in (None, {}, [], ""):
         return None
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS, default=str).decode()
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS, default=str).decode()
+    except TypeError:  # half a surrogate pair, or an integer of more than 64 bits
+        text = "\\u0000"
+    if "\\u0000" in text:
+        return json.dumps(_mended(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return text
 
 
 def _tree(paths: Iterable[tuple[str, ...]]) -> Tree:
     """Paths as nested names; None below a name that is promised whole."""
     tree: Tree = {}
     for path in sorted(paths, key=len, reverse=True):
-        below: Tree = tree
+        below = tree
         for name in path[:-1]:
-            below = below.setdefault(name, {}) or {}
+            inner = below.get(name)
+            if inner is None:
+                inner = below[name] = {}
+            below = inner
         below[path[-1]] = None
     return tree
 
@@ -277,7 +361,7 @@ def _left(item: Item, known: Tree) -> dict[str, Any] | None:
     """The part of `item` that `known` does not name; empties and secrets are nothing."""
     left: dict[str, Any] = {}
     for name in item.keys() - known.keys():
-        if item[name] not in (None, {}, [], "") and not NEVER.search(name):
+        if item[name] not in (None, {}, [], "") and kind(name) != "never":
             left[name] = item[name]
     for name, below in known.items():
         if below is not None and item.get(name):

@@ -76,6 +76,8 @@ class Wire:
             raise BadInput("The API token holds a space, a line break or a letter outside ASCII: copy it again")
         self.rest_url, self.graphql_url = _base(rest_url, "REST"), _base(graphql_url, "GraphQL")
         self.budget = budget or Budget()
+        self.scopes: frozenset[str] | None = None
+        """What the token may do, as the last REST answer told; None before the first."""
         self.client = httpx.Client(
             transport=Patient(inner or httpx.HTTPTransport(), self.budget, sleep, tries),
             headers={"Authorization": f"Bearer {token}", "Accept": "application/json", "User-Agent": "buildkite-elt"},
@@ -83,10 +85,23 @@ class Wire:
             follow_redirects=False,
         )
 
-    def get(self, path: str, params: Mapping[str, Any] | None = None, shape: type = list) -> Answer:
-        """GET a path below the REST URL, or a link that an earlier answer gave. `shape`: list (of objects) or dict."""
+    def get(
+        self,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        shape: type = list,
+        check: Callable[[Any], None] | None = None,
+    ) -> Answer:
+        """GET a path below the REST URL, or a link that an earlier answer gave. `shape`: list (of objects) or dict.
+
+        `check` is given the JSON and raises BadAnswer where it cannot be right; the request is then sent again.
+        """
         url = self.pinned(path) if "://" in path else f"{self.rest_url}/{path.lstrip('/')}"
-        response = self.client.get(url, params=params or None, extensions={"api": "rest", "shape": shape})
+        response = self.client.get(
+            url, params=params or None, extensions={"api": "rest", "shape": shape, "check": check}
+        )
+        if "X-OAuth-Scopes" in response.headers:
+            self.scopes = frozenset(re.findall(r"\w+", response.headers["X-OAuth-Scopes"]))
         link = response.links.get("next", {}).get("url")
         return _answer(response, self.pinned(link) if link else None)
 
@@ -124,9 +139,7 @@ class Wire:
 class Patient(httpx.BaseTransport):
     """Sends, and sends again while what went wrong is passing; raises the named error when it is not."""
 
-    def __init__(
-        self, inner: httpx.BaseTransport, budget: Budget, sleep: Callable[[float], None], tries: int
-    ) -> None:
+    def __init__(self, inner: httpx.BaseTransport, budget: Budget, sleep: Callable[[float], None], tries: int) -> None:
         self.inner, self.budget, self.sleep = inner, budget, sleep
         self.retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(tries),
@@ -170,6 +183,8 @@ def check(request: httpx.Request, response: httpx.Response) -> None:
             raise BadAnswer(f"{what} answered 200 without the JSON it should hold ({message or 'another shape'})")
         if api == "graphql" and BUSY.search(message):
             raise BadAnswer(f"{what}: {message}")
+        if request.extensions.get("check"):
+            request.extensions["check"](body)
         response.extensions["json"] = body
     elif status == 429:
         raise Exhausted(f"{what}: {message or 'the rate limit is spent'}", _reset(api, body, message, response))
@@ -233,7 +248,7 @@ def _pause(state: tenacity.RetryCallState) -> float:
     told = error.wait if isinstance(error, Passing) else None
     if told is not None:
         return told + 0.5 + tenacity.wait_random(0, 0.5)(state)
-    return tenacity.wait_exponential_jitter(initial=0.5, max=30, jitter=0.5)(state)
+    return tenacity.wait_exponential_jitter(multiplier=0.5, max=30, jitter=0.5)(state)
 
 
 def _answer(response: httpx.Response, following: str | None) -> Answer:
@@ -264,7 +279,9 @@ def _base(url: str, which: str) -> str:
     except httpx.InvalidURL:
         raise BadInput(f"{url!r} is no URL for {which}") from None
     if found.scheme != "https" and not (found.scheme == "http" and found.host in LOOPBACK):
-        raise BadInput(f"The {which} URL must begin with https:// (http:// only to this machine); it is {redact(url)!r}")
+        raise BadInput(
+            f"The {which} URL must begin with https:// (http:// only to this machine); it is {redact(url)!r}"
+        )
     if found.userinfo:
         raise BadInput(f"The {which} URL must not hold a user or password")
     return url.rstrip("/")

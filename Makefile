@@ -1,0 +1,57 @@
+# `make` tells what there is. Needs Python 3.11 or newer, git and make; the rest comes from uv.lock into .venv.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+ARGS ?=
+
+BIN := .venv/bin
+READY := .venv/.ready
+
+unexport VIRTUAL_ENV
+export UV_PROJECT_ENVIRONMENT := .venv
+export UV_PYTHON_DOWNLOADS := never
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint types format docs
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  ARGS=… is handed on: make test ARGS='-k retries', make demo ARGS=--json"
+
+demo: $(READY) ## A whole organization's CI in buildkite.duckdb, and a report; needs no token
+	@$(BIN)/buildkite-elt demo $(ARGS)
+
+test: $(READY) ## The tests, on every core
+	@$(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
+
+lint: $(READY) ## Style, told and not mended
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: $(READY) ## mypy, strict
+	@$(BIN)/mypy
+
+format: $(READY) ## Style, mended
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+docs: $(READY) ## docs/tables.md, from the tables themselves
+	@$(BIN)/buildkite-elt tables --markdown > docs/tables.md.new
+	@mv docs/tables.md.new docs/tables.md
+
+# Made once, and again when the lock or the project's needs change. uv where it is on PATH and new enough (pyproject
+# says how new); otherwise a pinned one is put into .venv, where `uv sync` leaves it alone.
+$(READY): pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "This needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo missing)." \
+			"Name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Setting up .venv from uv.lock; this happens once and takes a minute or so."
+	@set -e; if uv python find "$(PYTHON)" >/dev/null 2>&1; then \
+		uv sync --quiet --locked --python "$(PYTHON)"; \
+	else \
+		test -x $(BIN)/python || $(PYTHON) -m venv .venv; \
+		test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"; \
+		$(BIN)/uv sync --quiet --locked --python $(BIN)/python; \
+	fi
+	@touch $@

@@ -1,0 +1,204 @@
+"""Families of tables as dlt resources: hidden pages, fetched once, and a reader for each table on top of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import dlt
+
+from . import graphql, rest, warehouse
+from .catalog import catalog, families, twin, with_families
+from .errors import BuildkiteError, NotFound, ScopeMissing, TokenRefused
+from .privacy import Privacy
+from .rest import Page
+from .sync import State, sync
+from .table import GraphQL, Item, Rest, Table
+from .wire import Wire
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from dlt.extract import DltResource, DltSource
+
+KINDS = {"email": "text", "ip": "text", "url": "text", "env": "json"}
+"""The data types of ours that dlt does not know, as its own."""
+
+
+@dataclass
+class Report:
+    """What became of a run, filled while it runs."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    skipped: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, BuildkiteError] = field(default_factory=dict)
+    empty: set[str] = field(default_factory=set)
+    """Snapshot tables whose listing held nothing."""
+    more: bool = False
+    """Whether windows of the selection are left for another package."""
+
+
+@dataclass
+class Run:
+    """One extraction of one organization.
+
+    since: builds created at or after it are selected. at_most: items of a since-listing in one load package, None for
+    all. forgiving: a family that fails is noted in the report and the others go on. sweep: look for what changed.
+    """
+
+    wire: Wire
+    organization: str
+    since: datetime
+    privacy: Privacy = field(default_factory=Privacy)
+    at_most: int | None = None
+    forgiving: bool = False
+    sweep: bool = True
+    report: Report = field(default_factory=Report)
+    progress: Callable[[str, int], None] = lambda table, rows: None
+    _listings: dict[str, list[Page]] = field(default_factory=dict)
+    _answered: bool = False
+    _last: datetime | None = None
+
+    def listing(self, table: Table) -> list[Page]:
+        """Every page of a snapshot, whole before the first row of it goes on: a listing that breaks off retires
+        nothing. Kept, since the tables below it (`each`) walk it too."""
+        if table.name not in self._listings:
+            self._listings[table.name] = list(self._fetch(table))
+        return self._listings[table.name]
+
+    def _fetch(self, table: Table) -> Iterator[Page]:
+        fetch, names = table.fetch, {"organization": self.organization}
+        if isinstance(fetch, GraphQL):
+            yield from graphql.pages(self.wire, twin(table), names)
+        elif isinstance(fetch, Rest) and fetch.each:
+            for page in self.listing(catalog()[fetch.each]):
+                for parent in page.items:
+                    yield from self._below(fetch, parent)
+        elif isinstance(fetch, Rest) and fetch.one:
+            yield rest.one(self.wire, fetch.path.format(**names))
+        elif isinstance(fetch, Rest):
+            yield from rest.pages(self.wire, fetch.path.format(**names), fetch.params)
+
+    def _below(self, fetch: Rest, parent: Item) -> Iterator[Page]:
+        """The child listing of one parent; none where the parent went away meanwhile."""
+        names = {name: parent[of] for name, of in fetch.bind.items()}
+        above = {column: parent.get(of) for column, of in fetch.given.items()}
+        try:
+            for page in rest.pages(self.wire, fetch.path.format(organization=self.organization, **names), fetch.params):
+                yield Page([{**above, **item} for item in page.items], page.at)
+        except NotFound:
+            return
+
+    def pages(self, table: Table) -> Iterator[Page]:
+        """The pages of one family. What is forbidden is skipped and named; see `forgiving` for the rest."""
+        try:
+            lacks = self.wire.scopes is not None and table.scope and table.scope not in self.wire.scopes
+            if lacks:
+                raise ScopeMissing(table.scope)
+            for page in self._walked(table):
+                self._answered |= not (isinstance(table.fetch, Rest) and "{organization}" not in table.fetch.path)
+                yield page
+        except ScopeMissing as error:
+            self.report.skipped[table.name] = str(error)
+        except TokenRefused:
+            raise
+        except NotFound as error:
+            if not (self.forgiving and self._answered):
+                raise
+            self.report.failed[table.name] = error
+        except BuildkiteError as error:
+            if not self.forgiving:
+                raise
+            self.report.failed[table.name] = error
+
+    def _walked(self, table: Table) -> Iterator[Page]:
+        fetch = table.fetch
+        if isinstance(fetch, Rest) and fetch.since:
+            kept = dlt.current.source_state().setdefault(self.organization, {}).setdefault(table.name, {})
+            state = State(kept, self.since, fetch.since.lag)
+            path = fetch.path.format(organization=self.organization)
+            yield from sync(self.wire, path, fetch, state, at_most=self.at_most, sweep=self.sweep)
+            self.report.more |= state.gap() is not None
+        else:
+            pages = self.listing(table)
+            if not any(page.items for page in pages):
+                self.report.empty.add(table.name)
+            yield from pages or [Page([], self._last or datetime.now(UTC))]
+
+    def read(self, table: Table, page: Page) -> pa.Table:
+        """A page as one table sees it."""
+        seen = self._seen(page.at)
+        if any(column.name == "first_seen_at" for column in table.columns):
+            known = warehouse.rows(table.name, "id", [item["id"] for item in page.items], ("id", "first_seen_at"))
+            first = {row["id"]: row["first_seen_at"].isoformat() for row in known if row["first_seen_at"]}
+            for item in page.items:
+                item["first_seen_at"] = first.get(item["id"], seen)
+        given = {"organization_slug": self.organization, "observed_at": page.at.isoformat(), "last_seen_at": seen}
+        rows = table.read(page.items, given, self.privacy)
+        self.report.rows[table.name] += rows.num_rows
+        self.progress(table.name, rows.num_rows)
+        return rows
+
+    def _seen(self, at: datetime) -> str:
+        """The server's clock, which tells seconds, counted on by a microsecond a reading: of two readings of one row
+        in a load the later one is told apart, and wins."""
+        tick = timedelta(microseconds=1)
+        self._last = at if self._last is None or at > self._last else self._last + tick
+        return self._last.isoformat()
+
+
+def source(run: Run, tables: Sequence[str] = ()) -> DltSource:
+    """A dlt source of a prepared run, as `buildkite()` is one of settings."""
+    made = dlt.source(resources, name="buildkite_ci", max_table_nesting=0)
+    return made(run, with_families(tables))
+
+
+def resources(run: Run, tables: Mapping[str, Table]) -> Iterator[DltResource]:
+    """A dlt resource for each table; a family's pages are fetched once for all its readers."""
+    for family, readers in families(tables.values()).items():
+        pages = dlt.resource(run.pages(catalog()[family]), name=f"{family}_pages", selected=False)
+        for table in readers:
+            yield pages | dlt.transformer(_reader(run, table), name=table.name, **hints(table))
+
+
+def _reader(run: Run, table: Table) -> Callable[[Page], Iterator[pa.Table]]:
+    def read(page: Page) -> Iterator[pa.Table]:
+        yield run.read(table, page)
+        if page.gone and any(column.name == "gone_at" for column in table.columns):
+            yield _gone(table, page)
+
+    return read
+
+
+def _gone(table: Table, page: Page) -> pa.Table:
+    """The rows of what is not there any more, as they were, marked."""
+    import pyarrow as pa
+
+    schema = table.schema()
+    kept = warehouse.rows(table.name, "id", page.gone, schema.names)
+    return pa.Table.from_pylist([{**row, "gone_at": row["gone_at"] or page.at} for row in kept], schema=schema)
+
+
+def hints(table: Table) -> dict[str, Any]:
+    """How dlt loads a table: its key, its columns, and what a new row does to an old one.
+
+    A snapshot (replace, scd2) speaks for one organization, so it replaces or retires that organization's rows only.
+    """
+    names = [column.name for column in table.all_columns]
+    columns: dict[str, Any] = {
+        c.name: {"data_type": KINDS.get(c.type, c.type), "description": c.doc, "nullable": c.name not in table.key}
+        for c in table.all_columns
+    }
+    bound = "organization_slug" if "organization_slug" in names else None
+    if table.load == "append":
+        return {"write_disposition": "append", "columns": columns}
+    if table.load == "scd2":
+        how = {"disposition": "merge", "strategy": "scd2", "row_version_column_name": "row_hash"}
+        return {"write_disposition": how, "columns": columns, "merge_key": bound}
+    if "last_seen_at" in names:
+        columns["last_seen_at"]["dedup_sort"] = "desc"
+    how = {"disposition": "merge", "strategy": "delete-insert"}
+    merged = {"write_disposition": how, "columns": columns, "primary_key": table.key}
+    return {**merged, "merge_key": bound} if table.load == "replace" else merged

@@ -1,0 +1,148 @@
+"""Keeping a listing right that cannot be asked for changes (api.md 7.2).
+
+What was created is read in windows, newest first; what ended since the last load, and what is open, is read again.
+The state says which intervals of creation are covered, when the last sweep began, and which items were open then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from .rest import TICK, Page, walk
+from .table import Rest, Since
+from .times import instant, told
+from .wire import Wire
+
+Interval = tuple[datetime, datetime]
+
+
+class State:
+    """The state of one listing, on top of the dictionary that dlt keeps: `covered`, `swept` and `open`."""
+
+    def __init__(self, kept: dict[str, Any], since: datetime, lag: timedelta) -> None:
+        self.kept, self.since, self.lag = kept, since, lag
+        self.open: dict[str, str] = dict(kept.get("open", {}))
+
+    @property
+    def covered(self) -> list[Interval]:
+        """Disjoint intervals of created_at, oldest first, within which every item has been read."""
+        return [(instant(begin), instant(end)) for begin, end in self.kept.get("covered", [])]
+
+    @property
+    def swept(self) -> datetime:
+        """The server's clock when the last sweep began."""
+        return instant(self.kept["swept"])
+
+    def cover(self, begin: datetime, end: datetime) -> None:
+        """Add an interval that has been read whole."""
+        joined: list[Interval] = []
+        for one in sorted([*self.covered, (begin, end)]):
+            if joined and one[0] <= joined[-1][1]:
+                joined[-1] = (joined[-1][0], max(joined[-1][1], one[1]))
+            elif one[0] < one[1]:
+                joined.append(one)
+        self.kept["covered"] = [[begin.isoformat(), end.isoformat()] for begin, end in joined]
+
+    def gap(self) -> Interval | None:
+        """The newest interval since `since` that is not covered, below the newest that is; None if there is none."""
+        covered = self.covered
+        for older, newer in zip([(self.since, self.since), *covered][-2::-1], covered[::-1], strict=False):
+            begin = max(older[1] - self.lag, self.since)
+            if begin < newer[0]:
+                return begin, newer[0]
+        return None
+
+    def note(self, page: Page, since: Since) -> None:
+        """Remember which items of a page are open."""
+        for item in page.items:
+            if item.get("blocked") or item.get("state") in since.open:
+                self.open[item["id"]] = item["created_at"]
+            else:
+                self.open.pop(item["id"], None)
+        for one in page.gone:
+            self.open.pop(one, None)
+        self.kept["open"] = self.open
+
+
+def sync(
+    wire: Wire, path: str, fetch: Rest, state: State, *, at_most: int | None = None, sweep: bool = True
+) -> Iterator[Page]:
+    """The pages that bring a listing up to date: with `sweep` what is new and what changed, else the newest gap."""
+    since = fetch.since
+    if since is None:
+        raise ValueError(f"{path} says no `since`")
+    base = dict(fetch.params)
+    if not sweep:
+        gap = state.gap()
+        pages = _fill(wire, path, base, state, gap, at_most) if gap else iter(())
+    elif state.covered:
+        pages = _news(wire, path, base, state, since, at_most)
+    else:
+        pages = _fill(wire, path, base, state, (state.since, None), at_most)
+    began: datetime | None = None
+    for page in pages:
+        began = began or page.at
+        state.note(page, since)
+        yield page
+    if sweep and began:
+        state.kept["swept"] = began.isoformat()
+
+
+def _fill(
+    wire: Wire,
+    path: str,
+    base: dict[str, Any],
+    state: State,
+    window: tuple[datetime, datetime | None],
+    at_most: int | None,
+) -> Iterator[Page]:
+    """One window, newest first, down to `at_most` items; as far as it came it is covered, whatever stopped it.
+
+    A window without an end ends at the server's clock when the first page was made: what comes later is a next load's.
+    """
+    begin, end = window
+    reached, count = end, 0
+    try:
+        for page in walk(wire, path, base, begin, end):
+            end = end or page.at
+            state.kept.setdefault("swept", page.at.isoformat())
+            yield page
+            reached, count = page.reached, count + len(page.items)
+            if at_most and count >= at_most:
+                break
+    finally:
+        if reached and end:
+            state.cover(reached, end)
+
+
+def _news(
+    wire: Wire, path: str, base: dict[str, Any], state: State, since: Since, at_most: int | None
+) -> Iterator[Page]:
+    """What was created since the last load, what ended since, what is open now, and what was open and is none of these.
+
+    The last group is looked up by its moment of creation, not by its number: a pipeline may have been renamed.
+    """
+    lower, newest, swept = state.covered[0][0], state.covered[-1][1], state.swept
+    unseen = dict(state.open)
+    for page in _both(
+        _fill(wire, path, base, state, (newest - state.lag, None), at_most),
+        walk(wire, path, {**base, since.finished: told(swept - state.lag)}, lower),
+        walk(wire, path, {**base, "state[]": list(since.open)}, lower),
+    ):
+        for item in page.items:
+            unseen.pop(item["id"], None)
+        yield page
+    for one, created in unseen.items():
+        moment, found = instant(created), False
+        for page in walk(wire, path, base, moment, moment + TICK):
+            found = found or any(item["id"] == one for item in page.items)
+            yield page
+        if not found:
+            yield Page([], page.at, gone=(one,))
+
+
+def _both(*walks: Iterator[Page]) -> Iterator[Page]:
+    for each in walks:
+        yield from each
