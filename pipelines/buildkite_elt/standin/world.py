@@ -36,7 +36,7 @@ def _public(value: Any) -> Any:
     return value
 
 
-@dataclass
+@dataclass(repr=False)
 class Organization:
     """One organization; each store by id, in the order in which its objects were made."""
 
@@ -55,6 +55,8 @@ class Organization:
     artifacts: dict[str, list[Row]] = field(default_factory=dict)
     logs: dict[str, Callable[[], bytes]] = field(default_factory=dict)
     emojis: list[Row] = field(default_factory=list)
+    floor: Any = None
+    """What the simulation remembers of agents and queues (work.Floor); nobody else looks at it."""
 
     @property
     def slug(self) -> str:
@@ -75,7 +77,7 @@ class Organization:
                 yield build, job
 
 
-@dataclass
+@dataclass(repr=False)
 class World:
     """Everything, and the clock that moves it. What is due happens when somebody looks: call `settle()` first."""
 
