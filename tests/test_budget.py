@@ -53,7 +53,7 @@ def test_a_reset_is_never_longer_than_its_window(text: str | None, expected: flo
 
 
 def told(budget: Budget, org: tuple[int, int, int], user: tuple[int, int, int], api: str = "rest") -> None:
-    headers = {}
+    headers: dict[str, str] = {}
     for name, (limit, left, reset) in {"RateLimit": org, "RateLimit-User": user}.items():
         headers |= {f"{name}-Limit": str(limit), f"{name}-Remaining": str(left), f"{name}-Reset": str(reset)}
     budget.told(api, headers, 10, False)

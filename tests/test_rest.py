@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from itertools import islice
 
 import pytest
-from hand_made import at, build, pipeline, put, world
 
 from buildkite_ci.errors import BadAnswer, ForeignHost, Unreachable
 from buildkite_ci.rest import pages, walk
 from buildkite_ci.times import instant
 from buildkite_ci.wire import Wire
 from buildkite_elt.standin import Budgets, Standin, World
+from hand_made import at, build, pipeline, put, world
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 BUILDS = "organizations/acme/builds"

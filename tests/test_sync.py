@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from hand_made import START, Row, at, build, put, world
 
 from buildkite_ci.catalog import catalog
 from buildkite_ci.errors import BuildkiteError
@@ -17,6 +16,7 @@ from buildkite_ci.table import Rest
 from buildkite_ci.times import instant
 from buildkite_ci.wire import Wire
 from buildkite_elt.standin import Budgets, Standin
+from hand_made import START, Row, at, build, put, world
 
 FETCH = catalog()["builds"].fetch
 MONTH = timedelta(days=30)

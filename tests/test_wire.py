@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from hand_made import world
 
 from buildkite_ci.budget import Budget
 from buildkite_ci.errors import (
@@ -26,6 +25,7 @@ from buildkite_ci.errors import (
 )
 from buildkite_ci.wire import Wire
 from buildkite_elt.standin import Budgets, Standin
+from hand_made import world
 
 BUILDS = "organizations/acme/builds"
 

@@ -19,7 +19,6 @@ BuildkiteError
 
 from __future__ import annotations
 
-
 TOKENS = "https://buildkite.com/user/api-access-tokens"
 
 
@@ -39,8 +38,7 @@ class TokenRefused(BuildkiteError):
     def __init__(self, host: str, message: str = "") -> None:
         said = f" It said: {message}" if message else ""
         super().__init__(
-            f"{host} refused this API token (401): it is wrong, expired or revoked.{said} "
-            f"Make a new one at {TOKENS}"
+            f"{host} refused this API token (401): it is wrong, expired or revoked.{said} Make a new one at {TOKENS}"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dlt
@@ -16,7 +16,7 @@ from .errors import BuildkiteError, NotFound, ScopeMissing, TokenRefused
 from .privacy import Privacy
 from .rest import Page
 from .sync import State, sync
-from .table import GraphQL, Item, Rest, Table
+from .table import Also, GraphQL, Item, Rest, Table
 from .wire import Wire
 
 if TYPE_CHECKING:
@@ -65,8 +65,15 @@ class Run:
         """Every page of a snapshot, whole before the first row of it goes on: a listing that breaks off retires
         nothing. Kept, since the tables below it (`each`) walk it too."""
         if table.name not in self._listings:
-            self._listings[table.name] = list(self._fetch(table))
+            found = list(self._fetch(table))
+            if not found and isinstance(table.fetch, Rest) and table.fetch.each:
+                found = [Page([], self.listing(catalog()[table.fetch.each])[-1].at)]
+            self._listings[table.name] = found
         return self._listings[table.name]
+
+    def listed(self, table: Table) -> list[Page]:
+        """The pages of a listing that was read already; none if it was not, or could not be."""
+        return self._listings.get(table.name, [])
 
     def _fetch(self, table: Table) -> Iterator[Page]:
         fetch, names = table.fetch, {"organization": self.organization}
@@ -79,14 +86,14 @@ class Run:
         elif isinstance(fetch, Rest) and fetch.one:
             yield rest.one(self.wire, fetch.path.format(**names))
         elif isinstance(fetch, Rest):
-            yield from rest.pages(self.wire, fetch.path.format(**names), fetch.params)
+            yield from rest.pages(self.wire, fetch.path.format(**names), fetch.params, paged=fetch.paged)
 
     def _below(self, fetch: Rest, parent: Item) -> Iterator[Page]:
         """The child listing of one parent; none where the parent went away meanwhile."""
-        names = {name: parent[of] for name, of in fetch.bind.items()}
+        names = {"organization": self.organization, **{name: parent[of] for name, of in fetch.bind.items()}}
         above = {column: parent.get(of) for column, of in fetch.given.items()}
         try:
-            for page in rest.pages(self.wire, fetch.path.format(organization=self.organization, **names), fetch.params):
+            for page in rest.pages(self.wire, fetch.path.format(**names), fetch.params, paged=fetch.paged):
                 yield Page([{**above, **item} for item in page.items], page.at)
         except NotFound:
             return
@@ -125,7 +132,7 @@ class Run:
             pages = self.listing(table)
             if not any(page.items for page in pages):
                 self.report.empty.add(table.name)
-            yield from pages or [Page([], self._last or datetime.now(UTC))]
+            yield from pages
 
     def read(self, table: Table, page: Page) -> pa.Table:
         """A page as one table sees it."""
@@ -157,10 +164,15 @@ def source(run: Run, tables: Sequence[str] = ()) -> DltSource:
 
 def resources(run: Run, tables: Mapping[str, Table]) -> Iterator[DltResource]:
     """A dlt resource for each table; a family's pages are fetched once for all its readers."""
+    pages: dict[str, DltResource] = {}
     for family, readers in families(tables.values()).items():
-        pages = dlt.resource(run.pages(catalog()[family]), name=f"{family}_pages", selected=False)
+        pages[family] = dlt.resource(run.pages(catalog()[family]), name=f"{family}_pages", selected=False)
         for table in readers:
-            yield pages | dlt.transformer(_reader(run, table), name=table.name, **hints(table))
+            yield pages[family] | dlt.transformer(_reader(run, table), name=table.name, **hints(table))
+    for table in tables.values():
+        if table.also and table.also.table in pages:
+            told, name = hints(table) | {"table_name": table.name}, f"{table.name}_in_{table.also.table}"
+            yield pages[table.also.table] | dlt.transformer(_in_passing(run, table, table.also), name=name, **told)
 
 
 def _reader(run: Run, table: Table) -> Callable[[Page], Iterator[pa.Table]]:
@@ -168,6 +180,22 @@ def _reader(run: Run, table: Table) -> Callable[[Page], Iterator[pa.Table]]:
         yield run.read(table, page)
         if page.gone and any(column.name == "gone_at" for column in table.columns):
             yield _gone(table, page)
+
+    return read
+
+
+def _in_passing(run: Run, table: Table, also: Also) -> Callable[[Page], Iterator[pa.Table]]:
+    """Reads what other pages show of a table, as far as neither this load nor the warehouse has it."""
+    had: set[str] = set()
+
+    def read(page: Page) -> Iterator[pa.Table]:
+        listed = {item["id"] for one in run.listed(table) for item in one.items}
+        shown = {item["id"]: item for each in page.items for item in also.items(each)}
+        new = shown.keys() - had - listed
+        new -= {row["id"] for row in warehouse.rows(table.name, "id", new, ("id",))}
+        had.update(new)
+        if new:
+            yield run.read(table, Page([dict(shown[one]) for one in sorted(new)], page.at))
 
     return read
 

@@ -38,7 +38,9 @@ def kind(name: str) -> str:
     return next((kind for kind, pattern in kinds.items() if pattern.search(name)), "")
 
 
-USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
+USERINFO = re.compile(r"(?<=://)(?!git@)[^/@\s]+@")
+"""Who logs in, and the password; `git@` is everybody's."""
+
 SIGNED = re.compile(r"(?i)(?<=[?&])((?:X-Amz-[\w-]+|sig|signature|token|api_key|access_token)=)[^&\s\"'#]+")
 IN_TEXT = re.compile(
     r"\bbk[a-z]{2}_[A-Za-z0-9_\-]{8,}"
@@ -100,7 +102,7 @@ class Privacy:
         return {name: self._hash(str(kept)) or None for name, kept in value.items()}
 
     def url(self, value: str) -> str:
-        """A URL without the user and password that may stand before its host, and without signed parameters."""
+        """A URL without who logs in (but `git@`), without password and without signed parameters."""
         value = USERINFO.sub("", value) if "@" in value else value
         return SIGNED.sub(r"\1[redacted]", value) if "=" in value else value
 

@@ -31,9 +31,9 @@ class Page:
     reached: datetime | None = None
 
 
-def pages(wire: Wire, path: str, params: Mapping[str, Any] | None = None) -> Iterator[Page]:
+def pages(wire: Wire, path: str, params: Mapping[str, Any] | None = None, *, paged: bool = True) -> Iterator[Page]:
     """Each page of a listing. Stops where no next page is named, never at a short page; raises BadAnswer at a loop."""
-    answer = wire.get(path, {"per_page": PER_PAGE, **(params or {})})
+    answer = wire.get(path, {**({"per_page": PER_PAGE} if paged else {}), **(params or {})})
     asked: set[str] = set()
     while True:
         yield Page(answer.body, answer.at)

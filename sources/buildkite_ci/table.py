@@ -78,11 +78,10 @@ def named(folder: str, url: Any) -> str | None:
 
 @dataclass(frozen=True)
 class Since:
-    """How a listing that cannot be asked for changes is still kept right (api.md 7.2): new by `created`, ended by
-    `finished`, each re-read from `lag` before where the last load stood, and all in an `open` state once more."""
+    """How a listing that cannot be asked for changes is still kept right (api.md 7.2): what is new and what ended (by
+    the filter `finished`) is read from `lag` before where the last load stood, what is in an `open` state each time.
+    """
 
-    created: str
-    until: str
     finished: str
     open: tuple[str, ...]
     lag: timedelta
@@ -94,7 +93,7 @@ class Rest:
 
     each: asked once for every item of that table's listing, the parent; bind: {name in the path: field of the parent};
     given: {column of the child: field of the parent}, which the child's items do not say themselves.
-    one: the answer is a single object.
+    one: the answer is a single object. paged: whether it takes page and per_page (api.md 3.2 names those that do not).
     """
 
     path: str
@@ -102,6 +101,7 @@ class Rest:
     bind: Mapping[str, str] = field(default_factory=dict)
     given: Mapping[str, str] = field(default_factory=dict)
     one: bool = False
+    paged: bool = True
     params: Mapping[str, str] = field(default_factory=dict)
     since: Since | None = None
     api: Literal["REST"] = "REST"
@@ -123,6 +123,15 @@ class Inside:
 
 
 @dataclass(frozen=True)
+class Also:
+    """Items that another table's pages show in passing; they say less than the listing, so they only make rows for
+    what has none yet. `items` finds them in one item of that table."""
+
+    table: str
+    items: Callable[[Item], Iterable[Item]]
+
+
+@dataclass(frozen=True)
 class Table:
     """One table of the warehouse.
 
@@ -138,6 +147,7 @@ class Table:
     columns: tuple[Column, ...]
     rows: Callable[[Item], Iterable[Item]] | None = None
     elsewhere: tuple[str, ...] = ()
+    also: Also | None = None
     name: str = ""
     doc: str = ""
 

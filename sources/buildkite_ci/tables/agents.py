@@ -1,13 +1,13 @@
-"""Agents that a load has found connected.
+"""Agents that a load has found connected, or that ran a job.
 
 Buildkite lists only connected and stopping agents. One that leaves the list stays here as it was last seen, so its
-`connection_state` is that of `last_seen_at`; agents that came and went between two loads are only in jobs.
-The access token that older payloads carry is never stored.
+`connection_state` is that of `last_seen_at`. One that came and went between two loads is taken from its job, which
+says less about it. The access token that older payloads carry is never stored.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from ..table import Item, Rest, Table, col, named, user
+from ..table import Also, Item, Rest, Table, col, named, user
 
 
 def rows(agent: Item) -> Iterator[Item]:
@@ -17,8 +17,18 @@ def rows(agent: Item) -> Iterator[Item]:
     yield {"cluster_id": cluster_id, "cluster_queue_id": named("queues", queue), **agent}
 
 
+def of_jobs(build: Item) -> Iterator[Item]:
+    """The agents of a build's jobs."""
+    jobs = build.get("jobs")
+    for job in jobs if isinstance(jobs, list) else ():
+        agent = job.get("agent") if isinstance(job, Mapping) else None
+        if isinstance(agent, Mapping) and isinstance(agent.get("id"), str):
+            yield agent
+
+
 TABLE = Table(
     grain="one row per agent",
+    also=Also("builds", of_jobs),
     fetch=Rest("organizations/{organization}/agents"),
     rows=rows,
     key=("id",),

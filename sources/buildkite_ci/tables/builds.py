@@ -39,11 +39,9 @@ TABLE = Table(
         "organizations/{organization}/builds",
         params={"include_retried_jobs": "true"},
         since=Since(
-            created="created_from",
-            until="created_to",
             finished="finished_from",
             open=("creating", "scheduled", "running", "failing", "canceling", "blocked"),
-            lag=timedelta(hours=1),
+            lag=timedelta(minutes=10),
         ),
     ),
     rows=rows,

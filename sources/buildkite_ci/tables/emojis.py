@@ -4,7 +4,7 @@ from ..table import Rest, Table, col
 
 TABLE = Table(
     grain="one row per organization and emoji",
-    fetch=Rest("organizations/{organization}/emojis"),
+    fetch=Rest("organizations/{organization}/emojis", paged=False),
     key=("organization_slug", "name"),
     scope="",
     load="replace",
