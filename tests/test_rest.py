@@ -158,3 +158,30 @@ def test_a_listing_that_stays_away_is_an_error_and_never_an_empty_page() -> None
         standin.trouble.add("503", nth=3, times=None)
         with pytest.raises(Unreachable, match="503"):
             walked(wire)
+
+
+@pytest.mark.parametrize("kind", ["504", "stall"])
+def test_a_page_that_is_too_heavy_is_asked_for_smaller_and_grows_again(kind: str) -> None:
+    with wired(with_builds(*range(-400, 0))) as (standin, wire):
+        wire.client.timeout = 0.5
+        standin.trouble.add(kind, path=r"per_page=(100|50)\b", times=3, seconds=1)
+        found = [b["number"] for page in walk(wire, BUILDS, {"branch": "main"}, LONG_AGO) for b in page.items]
+        assert found == list(range(400))[::-1]
+        sizes = [seen.params["per_page"] for seen in standin.seen]
+        assert sizes[:4] == [["100"], ["50"], ["25"], ["25"]]
+        assert sizes[-1] in (["50"], ["100"])
+
+
+def test_a_single_heavy_item_is_read_all_the_same() -> None:
+    with wired(with_builds(-3, -2, -1)) as (standin, wire):
+        standin.trouble.add("504", times=6)
+        assert walked(wire) == [2, 1, 0]
+
+
+def test_a_very_large_body_is_not_read_but_asked_for_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("buildkite_ci.wire.LARGEST", 10_000)
+    with wired(with_builds(*range(-60, 0))) as (standin, wire):
+        found = [b["number"] for page in walk(wire, BUILDS, {}, LONG_AGO) for b in page.items]
+        assert found == list(range(60))[::-1]
+        assert standin.seen[0].bytes > 10_000
+        assert standin.seen[-1].bytes <= 10_000

@@ -6,6 +6,7 @@ BuildkiteError
 ├─ ScopeMissing      add a scope, or leave the table out (403)
 ├─ NotFound          check the spelling, or the token's organizations (404)
 ├─ TooDeep           narrow the window (400 "this deep")
+├─ TooHeavy          ask for a smaller page (504, a timeout, a very large body)
 ├─ RequestRefused    the API does not like what we asked (other 4xx): a bug of ours, or drift of theirs
 ├─ QueryRefused      mend the .graphql file
 ├─ Passing           wait; the wire already did, several times
@@ -66,6 +67,10 @@ class NotFound(BuildkiteError):
 
 class TooDeep(BuildkiteError):
     """Buildkite does not list builds deeper than some undocumented page: the window must shrink."""
+
+
+class TooHeavy(BuildkiteError):
+    """The page that was asked for is more than the API, or this machine, can take at once."""
 
 
 class RequestRefused(BuildkiteError):

@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from .errors import BadAnswer
+from .errors import BadAnswer, TooHeavy
 from .times import instant, told
 from .wire import Answer, Wire
 
 PER_PAGE = 100
+CALM = 5
+"""Pages that went well before a larger one is tried again."""
 TICK = timedelta(milliseconds=1)
 """The API tells times in milliseconds."""
 
@@ -65,19 +67,22 @@ def walk(
     nothing is too deep, an item that leaves the listing cannot push another one out of sight, and the item that comes
     again shows that the pages join. (Where a whole page was created in one millisecond, page numbers do serve.)
     """
-    number, had = 1, frozenset[str]()
+    number, had, asking = 1, frozenset[str](), Size(size)
     while True:
-        asked = {**params, "created_from": told(lower), "per_page": size}
+        window = {**params, "created_from": told(lower)}
         if upper:
-            asked["created_to"] = told(upper)
+            window["created_to"] = told(upper)
         if number > 1:
-            asked["page"] = number
-        answer = _joined(wire, path, asked, _within(path, lower, upper), had)
+            window["page"] = number
+        check = _within(path, lower, upper)
+        answer = asking.of(wire, path, window, check)
+        if had and not any(item["id"] in had for item in answer.body):
+            answer = asking.of(wire, path, window, check)  # deleted meanwhile, or not our page
         items = answer.body
         if not items and answer.next:
             raise BadAnswer(f"{path} answered an empty page and named another after it")
         oldest = instant(items[-1]["created_at"]) if items else lower
-        ended = not items or (answer.next is None and len(items) < size)
+        ended = not items or (answer.next is None and len(items) < asking.size)
         fresh = [item for item in items if item["id"] not in had]
         yield Page(fresh, answer.at, reached=lower if ended else oldest + TICK)
         if ended:
@@ -85,16 +90,35 @@ def walk(
         crowded = upper is not None and oldest + TICK >= upper
         number, upper = (number + 1, upper) if crowded else (1, oldest + TICK)
         had = frozenset(item["id"] for item in items) | (had if crowded else frozenset())
+        if not crowded:
+            asking.grow()
 
 
-def _joined(
-    wire: Wire, path: str, asked: Mapping[str, Any], check: Callable[[Any], None], had: frozenset[str]
-) -> Answer:
-    """The answer; asked once more where nothing of the page before comes again (deleted meanwhile, or not our page)."""
-    answer = wire.get(path, asked, check=check)
-    if had and not any(item["id"] in had for item in answer.body):
-        answer = wire.get(path, asked, check=check)
-    return answer
+@dataclass
+class Size:
+    """The page size of one listing: halved where a page is too heavy, doubled again after some that were not."""
+
+    most: int
+    size: int = 0
+    calm: int = 0
+
+    def __post_init__(self) -> None:
+        self.size = self.most
+
+    def of(self, wire: Wire, path: str, asked: Mapping[str, Any], check: Callable[[Any], None]) -> Answer:
+        """The answer, at the largest size that works. A first page only is asked for in a smaller size: page 7 of
+        fifties is not page 7 of hundreds."""
+        while True:
+            can_shrink = self.size > 1 and "page" not in asked
+            try:
+                return wire.get(path, {**asked, "per_page": self.size}, check=check, can_shrink=can_shrink)
+            except TooHeavy:
+                self.size, self.calm = self.size // 2, 0
+
+    def grow(self) -> None:
+        self.calm += 1
+        if self.calm >= CALM and self.size < self.most:
+            self.size, self.calm = min(self.size * 2, self.most), 0
 
 
 def _within(path: str, lower: datetime, upper: datetime | None) -> Callable[[Any], None]:

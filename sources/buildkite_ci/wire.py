@@ -31,6 +31,7 @@ from .errors import (
     TokenMissing,
     TokenRefused,
     TooDeep,
+    TooHeavy,
     Unreachable,
 )
 from .privacy import redact
@@ -38,6 +39,8 @@ from .privacy import redact
 REST_URL = "https://api.buildkite.com/v2"
 GRAPHQL_URL = "https://graphql.buildkite.com/v1"
 PASSING = {408, 425, 429, 500, 502, 503, 504}
+LARGEST = 64 << 20
+"""Bytes of a body that is still read at once, where a smaller page can be asked for."""
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 SCOPE = re.compile(r"doesn't have the `?(\w+)`? scope")
@@ -91,14 +94,18 @@ class Wire:
         params: Mapping[str, Any] | None = None,
         shape: type = list,
         check: Callable[[Any], None] | None = None,
+        can_shrink: bool = False,
     ) -> Answer:
         """GET a path below the REST URL, or a link that an earlier answer gave. `shape`: list (of objects) or dict.
 
         `check` is given the JSON and raises BadAnswer where it cannot be right; the request is then sent again.
+        `can_shrink`: the caller can ask for less, so what is too heavy is TooHeavy at once and not tried again.
         """
         url = self.pinned(path) if "://" in path else f"{self.rest_url}/{path.lstrip('/')}"
         response = self.client.get(
-            url, params=params or None, extensions={"api": "rest", "shape": shape, "check": check}
+            url,
+            params=params or None,
+            extensions={"api": "rest", "shape": shape, "check": check, "can_shrink": can_shrink},
         )
         if "X-OAuth-Scopes" in response.headers:
             self.scopes = frozenset(re.findall(r"\w+", response.headers["X-OAuth-Scopes"]))
@@ -158,14 +165,22 @@ class Patient(httpx.BaseTransport):
         if pause:
             self.budget.waited(api, pause)
             self.sleep(pause)
+        can_shrink = request.extensions.get("can_shrink", False)
         try:
             response = self.inner.handle_request(request)
+            if can_shrink and int(response.headers.get("Content-Length", 0)) > LARGEST:
+                response.close()
+                raise TooHeavy(f"{_name(request)} answers with more than {LARGEST >> 20} MiB")
             response.read()
         except httpx.InvalidURL as error:
             raise BadInput(str(error)) from error
         except (httpx.TransportError, httpx.DecodingError) as error:
+            if can_shrink and isinstance(error, httpx.ReadTimeout):
+                raise TooHeavy(f"{_name(request)} took too long") from error
             raise Unreachable(f"{_name(request)} did not answer: {_reason(error)}") from error
         self.budget.told(api, response.headers, len(response.content), response.status_code == 429)
+        if can_shrink and response.status_code == 504:
+            raise TooHeavy(f"{_name(request)} answered 504")
         check(request, response)
         return response
 

@@ -75,6 +75,7 @@ def demo(
         if big:
             world.at(end - timedelta(hours=40), partial(_big, world, slug))
     world.settle()
+    world.tokens[TOKEN].expires_at = end + timedelta(days=90)
     return world
 
 
@@ -157,8 +158,8 @@ RICH: Row = {
     "visibility": "public",
     "pipeline_template_uuid": "018c5ad7-28f1-45d4-867e-b59fa0451000",
     "clone_mirror_url": "https://mirror.acme.example/web.git",
-    "default_timeout_in_minutes": 60,
-    "maximum_timeout_in_minutes": 240,
+    "default_command_step_timeout": 60,
+    "maximum_command_step_timeout": 240,
 }
 """What only some pipelines have."""
 

@@ -220,8 +220,8 @@ def schedules(look: Look, at: At, a: Arguments) -> Connection:
 def metrics(look: Look, at: At, a: Arguments) -> Connection:
     """Today's reading; it has no cursor to go on from (api.md 5.2)."""
     rows = at.row.get("_metrics") or ()
-    prefix = at.row["id"]
-    whole = [{"graphql_id": global_id("PipelineMetric", f"{prefix}/{row['label']}"), **row} for row in rows]
+    prefix, url = at.row["id"], at.row.get("web_url")
+    whole = [{"graphql_id": global_id("PipelineMetric", f"{prefix}/{row['label']}"), "url": url, **row} for row in rows]
     return plain("PipelineMetric", [At("PipelineMetric", row, at.org) for row in whole], a)
 
 

@@ -118,6 +118,13 @@ def agents(days: Days) -> None:
     life.disconnect_agent(life.agent(pool.queue, "gone-1"))
     life.disconnect_agent(life.agent(pool.queue, "stopped-1"), "stopped")
     life.lose_agent(life.agent(pool.queue, "lost-1"))
+    ran = {job["agent"]["id"] for _, job in life.organization.jobs() if job.get("agent")}
+    idle = [
+        one for one in life.organization.agents.values() if one["id"] in ran and one["connection_state"] == "connected"
+    ]
+    for agent, state in zip(idle, ("disconnected", "stopped"), strict=False):
+        agent["priority"] = 3
+        life.disconnect_agent(agent, state)
     never = life.agent(pool.queue, "never-1", connected_at=None)
     never["connection_state"] = "never_connected"
     never["_pool"].free.remove(never)
