@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from graphql import parse
 
-from buildkite_ci.budget import Budget, cost, seconds
+from buildkite_ci.budget import Budget, Limits, Spent, cost, seconds
+from buildkite_ci.errors import BudgetSpent
 
 
 def pipelines(node: str, first: str = "") -> str:
@@ -61,7 +62,7 @@ def told(budget: Budget, org: tuple[int, int, int], user: tuple[int, int, int], 
 
 def test_an_empty_bucket_is_waited_for_and_the_tighter_one_counts() -> None:
     now = [0.0]
-    budget = Budget(now=lambda: now[0])
+    budget = Budget(now=lambda: now[0], reserve=0.0)
     told(budget, (200, 150, 30), (50, 3, 30))
     assert (budget.left("rest"), budget.pause("rest")) == (3, 0.0)
     told(budget, (200, 0, 30), (50, 2, 12))
@@ -70,3 +71,58 @@ def test_an_empty_bucket_is_waited_for_and_the_tighter_one_counts() -> None:
     assert budget.pause("rest") == 30.0
     now[0] = 31.0
     assert (budget.left("rest"), budget.pause("rest"), budget.pause("graphql")) == (None, 0.0, 169.0)
+
+
+def test_a_reserve_of_every_window_is_left_for_others() -> None:
+    budget = Budget(now=lambda: 0.0, reserve=0.2)
+    told(budget, (200, 150, 30), (50, 11, 30))
+    assert budget.pause("rest") == 0.0
+    told(budget, (200, 150, 30), (50, 10, 30))
+    assert budget.pause("rest") == 30.0
+    told(budget, (20_000, 15_000, 200), (5_000, 1_500, 100), "graphql")
+    assert (budget.pause("graphql", 500), budget.pause("graphql", 501)) == (0.0, 100.0)
+
+
+def test_a_document_larger_than_a_window_waits_for_a_full_one_only() -> None:
+    budget = Budget(now=lambda: 0.0, reserve=0.2)
+    told(budget, (20_000, 20_000, 200), (5_000, 5_000, 100), "graphql")
+    assert budget.pause("graphql", 9_000) == 0.0
+    told(budget, (20_000, 20_000, 200), (5_000, 4_900, 100), "graphql")
+    assert budget.pause("graphql", 9_000) == 100.0
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (Limits(requests=2), "2 REST requests"),
+        (Limits(points=40), "40 GraphQL points"),
+        (Limits(minutes=1), "1 minutes"),
+    ],
+)
+def test_a_run_spends_no_more_than_it_may(limits: Limits, said: str) -> None:
+    now = [0.0]
+    budget = Budget(now=lambda: now[0], limits=limits)
+    for api, headers in (("rest", {}), ("graphql", {"RateLimit-Complexity-Actual": "30"})):
+        budget.allow(api, 10)
+        budget.told(api, headers, 10, False)
+    now[0] = 59.0
+    budget.allow("rest")
+    budget.told("rest", {}, 10, False)
+    now[0] = 61.0
+    with pytest.raises(BudgetSpent, match=said):
+        for api in ("rest", "graphql"):
+            budget.allow(api, 20)
+
+
+def test_what_is_spent_is_kept_by_table() -> None:
+    budget = Budget()
+    budget.doing = "builds"
+    budget.told("rest", {}, 100, False)
+    budget.waited("rest", 2.0)
+    budget.doing = "pipeline_metrics"
+    budget.told("graphql", {"RateLimit-Complexity-Actual": "901"}, 50, True)
+    assert budget.by_table == {
+        ("rest", "builds"): Spent(requests=1, bytes=100, waited=2.0),
+        ("graphql", "pipeline_metrics"): Spent(requests=1, points=901, bytes=50, refused=1),
+    }
+    assert budget.spent["graphql"].points == 901

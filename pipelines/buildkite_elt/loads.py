@@ -7,7 +7,9 @@ that directory exists only while a load runs, and after one that failed.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from buildkite_ci.errors import BadInput, BuildkiteError
+from buildkite_ci.errors import BuildkiteError
 from buildkite_ci.wire import GRAPHQL_URL, REST_URL
 
 from . import database
@@ -143,7 +145,9 @@ def alone(target: Target) -> Iterator[None]:
             f"Another load into {target.dataset} is running (it holds {lock}): wait for it, or stop it"
         ) from None
     except OSError as error:
-        raise BadInput(f"{lock.parent} cannot be written ({error.strerror}): give another --database") from error
+        raise database.DatabaseTrouble(
+            f"{lock.parent} cannot be written ({error.strerror}): give another --database"
+        ) from error
 
 
 def _organization(
@@ -216,7 +220,7 @@ def _pipeline(target: Target, slug: str) -> Iterator[Pipeline]:
     )
     target.work.mkdir(parents=True, exist_ok=True, mode=0o700)
     pipe = dlt.pipeline(
-        pipeline_name=f"buildkite_{slug}",
+        pipeline_name=_name(slug),
         destination=where,
         dataset_name=target.dataset,
         pipelines_dir=str(target.work),
@@ -230,6 +234,14 @@ def _pipeline(target: Target, slug: str) -> Iterator[Pipeline]:
     shutil.rmtree(target.work, ignore_errors=True)
 
 
+def _name(slug: str) -> str:
+    """A pipeline's name, which dlt wants in small letters and underscores; no two slugs have the same."""
+    plain = re.sub(r"[^a-z0-9]+", "_", slug)
+    if plain == slug and len(slug) <= 40:
+        return f"buildkite_{slug}"
+    return f"buildkite_{plain[:40].strip('_')}_{hashlib.blake2b(slug.encode(), digest_size=4).hexdigest()}"
+
+
 @contextlib.contextmanager
 def _named(target: Target) -> Iterator[None]:
     """An error of ours as it was raised, however deep in dlt's; any other as LoadFailed."""
@@ -237,7 +249,7 @@ def _named(target: Target) -> Iterator[None]:
         yield
     except Exception as error:
         cause: BaseException | None = error
-        while cause and not isinstance(cause, BuildkiteError):
+        while cause and not isinstance(cause, BuildkiteError | KeyboardInterrupt):
             cause = cause.__cause__ or cause.__context__
         if cause:
             raise cause from None

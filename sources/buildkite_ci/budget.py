@@ -6,27 +6,42 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from threading import Lock
+from dataclasses import fields as dataclass_fields
+from threading import Lock, local
 from typing import Any
 
 from graphql import DocumentNode, FieldNode, FragmentDefinitionNode, OperationDefinitionNode
 from graphql import language as ast
 
+from .errors import BudgetSpent
+
 LONGEST = {"rest": 120.0, "graphql": 330.0}
 """No window is longer than this many seconds, whatever a header says (60 and 300, and some room)."""
 
 BUCKETS = ("RateLimit", "RateLimit-User")
+SINGLE_QUERY = 50_000
+"""The most points that one document may ask for (api.md 2.2)."""
 PAGE = 500
 """A connection without `first` or `last` is counted as this many nodes."""
 
 
-def seconds(text: str | float | None, api: str) -> float | None:
-    """A reset header or field as seconds to wait, 0 to LONGEST; None where it is no number."""
+def number(text: str | float | None) -> float | None:
+    """A header or field as a number; None where it is none."""
     try:
         value = float(text)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return None
-    return min(max(value, 0.0), LONGEST[api]) if value == value else None
+    return value if value == value else None
+
+
+def seconds(text: str | float | None, api: str) -> float | None:
+    """A reset header or field as seconds to wait, 0 to LONGEST; None where it is no number."""
+    value = number(text)
+    return None if value is None else min(max(value, 0.0), LONGEST[api])
+
+
+RESERVE = 0.2
+"""The part of every window that is left for others unless told otherwise."""
 
 
 @dataclass
@@ -49,38 +64,95 @@ class Spent:
     waited: float = 0.0
 
 
+@dataclass(frozen=True)
+class Limits:
+    """The most that one run may spend; None: whatever the windows allow."""
+
+    requests: int | None = None
+    points: int | None = None
+    minutes: float | None = None
+
+
 @dataclass
 class Budget:
-    """Shared by all threads. `now` is a monotonic clock in seconds; a test gives its own."""
+    """The one account of what was spent and what is left, shared by all threads and tables.
+
+    reserve: the part of each window, of the organization's and of the user's, that is left for others, 0 to 1.
+    now: a monotonic clock in seconds; a test gives its own. `doing` names the table that this thread works for.
+    """
 
     now: Callable[[], float] = time.monotonic
-    spent: dict[str, Spent] = field(default_factory=lambda: {"rest": Spent(), "graphql": Spent()})
+    reserve: float = RESERVE
+    limits: Limits = Limits()
     buckets: dict[tuple[str, str], Bucket] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
+    by_table: dict[tuple[str, str], Spent] = field(default_factory=dict)
+    _doing: local = field(default_factory=local)
+
+    def __post_init__(self) -> None:
+        self.began = self.now()
+
+    @property
+    def doing(self) -> str:
+        return getattr(self._doing, "table", "")
+
+    @doing.setter
+    def doing(self, table: str) -> None:
+        self._doing.table = table
+
+    @property
+    def spent(self) -> dict[str, Spent]:
+        """What each API has cost, all tables together."""
+        with self.lock:
+            return {api: self._sum(api) for api in LONGEST}
+
+    def _sum(self, api: str) -> Spent:
+        ours = [spent for (of, _), spent in self.by_table.items() if of == api]
+        return Spent(*(sum(getattr(one, part.name) for one in ours) for part in dataclass_fields(Spent)))
+
+    def _mine(self, api: str) -> Spent:
+        return self.by_table.setdefault((api, self.doing), Spent())
 
     def told(self, api: str, headers: Mapping[str, str], size: int, refused: bool) -> None:
         """Take note of one response: its cost, and what its headers say is left."""
         with self.lock:
-            spent = self.spent[api]
+            spent = self._mine(api)
             spent.requests += 1
             spent.bytes += size
             spent.refused += refused
-            spent.points += int(seconds(headers.get("RateLimit-Complexity-Actual"), "graphql") or 0)
+            spent.points += int(number(headers.get("RateLimit-Complexity-Actual")) or 0)
             for name in BUCKETS:
                 left, limit = headers.get(f"{name}-Remaining"), headers.get(f"{name}-Limit")
                 reset = seconds(headers.get(f"{name}-Reset"), api)
                 if left and limit and left.isdigit() and limit.isdigit() and reset is not None:
                     self.buckets[api, name] = Bucket(int(limit), int(left), self.now() + reset)
 
-    def pause(self, api: str) -> float:
-        """Seconds to wait before the next request, 0 if none: an empty bucket is waited for, not run into."""
+    def pause(self, api: str, points: int = 0) -> float:
+        """Seconds to wait before the next request, 0 if none. A bucket that is down to its reserve is waited for, not
+        run into; so is one of GraphQL that does not hold the `points` any more that a document may cost."""
         with self.lock:
-            empty = [b.until - self.now() for (of, _), b in self.buckets.items() if of == api and b.left <= 0]
-        return max([0.0, *empty])
+            short = [
+                b.until - self.now() for (of, _), b in self.buckets.items() if of == api and self._short(b, points)
+            ]
+        return max([0.0, *short])
+
+    def _short(self, bucket: Bucket, points: int) -> bool:
+        kept = int(bucket.limit * self.reserve)
+        return bucket.left - max(min(points, bucket.limit - kept), 1) < kept
+
+    def allow(self, api: str, points: int = 0) -> None:
+        """Raise BudgetSpent where one more request, of up to `points`, is more than this run may spend."""
+        limits, spent = self.limits, self.spent[api]
+        if limits.requests is not None and api == "rest" and spent.requests >= limits.requests:
+            raise BudgetSpent(f"{limits.requests} REST requests")
+        if limits.points is not None and api == "graphql" and spent.points + points > limits.points:
+            raise BudgetSpent(f"{limits.points} GraphQL points")
+        if limits.minutes is not None and self.now() - self.began >= limits.minutes * 60:
+            raise BudgetSpent(f"{limits.minutes:g} minutes")
 
     def waited(self, api: str, pause: float) -> None:
         with self.lock:
-            self.spent[api].waited += pause
+            self._mine(api).waited += pause
 
     def left(self, api: str) -> int | None:
         """Requests or points that the tighter bucket still holds; None before the first answer, or when it is over."""

@@ -13,6 +13,7 @@ BuildkiteError
 │  ├─ Exhausted      ask for less, or later (429)
 │  ├─ Unreachable    check the URL and the network
 │  └─ BadAnswer      not the JSON it should be (HTML, half a body, a message)
+├─ BudgetSpent       allow this run more, or let a later one go on (our own limit, not the API's)
 ├─ ForeignHost       a link or redirect that leaves the API's host; never followed
 ├─ WriteRefused      a GraphQL document that is not a query; never sent
 └─ BadInput          mend what you typed
@@ -101,6 +102,11 @@ class Unreachable(Passing):
 
 class BadAnswer(Passing):
     """An answer that is not the JSON it should be; never taken for an empty page."""
+
+
+class BudgetSpent(BuildkiteError):
+    def __init__(self, limit: str) -> None:
+        super().__init__(f"this run may spend no more than {limit}: the rest is for a later one")
 
 
 class ForeignHost(BuildkiteError):

@@ -12,7 +12,7 @@ from gql.transport.exceptions import TransportQueryError
 from gql.transport.transport import Transport
 from graphql import ExecutionResult, FieldNode, GraphQLSyntaxError, OperationDefinitionNode, OperationType, VariableNode
 
-from .budget import fields
+from .budget import SINGLE_QUERY, cost, fields
 from .errors import BadAnswer, NotFound, QueryRefused, WriteRefused
 from .rest import Page
 from .wire import Answer, Wire
@@ -27,7 +27,10 @@ class OverWire(Transport):
 
     def execute(self, request: GraphQLRequest, *args: Any, **kwargs: Any) -> ExecutionResult:
         refuse_writes(request, self.where)
-        self.answer = self.wire.post(request.payload)
+        points = cost(request.document, request.variable_values)
+        if points > SINGLE_QUERY:
+            raise QueryRefused(f"{self.where}: it may cost {points} points, and one query at most {SINGLE_QUERY}")
+        self.answer = self.wire.post(request.payload, points)
         return ExecutionResult(data=self.answer.body.get("data"), errors=self.answer.body.get("errors"))
 
 

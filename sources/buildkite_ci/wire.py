@@ -112,14 +112,14 @@ class Wire:
         link = response.links.get("next", {}).get("url")
         return _answer(response, self.pinned(link) if link else None)
 
-    def post(self, payload: Mapping[str, Any]) -> Answer:
-        """POST one GraphQL request; the answer's `errors`, if any, are the caller's to read."""
+    def post(self, payload: Mapping[str, Any], points: int = 0) -> Answer:
+        """POST one GraphQL request that may cost `points`; the answer's `errors`, if any, are the caller's to read."""
         content = orjson.dumps(payload)
         response = self.client.post(
             self.graphql_url,
             content=content,
             headers={"Content-Type": "application/json"},
-            extensions={"api": "graphql", "shape": dict},
+            extensions={"api": "graphql", "shape": dict, "points": points},
         )
         return _answer(response, None)
 
@@ -160,8 +160,9 @@ class Patient(httpx.BaseTransport):
         return self.retrying.copy()(self.once, request)
 
     def once(self, request: httpx.Request) -> httpx.Response:
-        api = request.extensions["api"]
-        pause = self.budget.pause(api)
+        api, points = request.extensions["api"], request.extensions.get("points", 0)
+        self.budget.allow(api, points)
+        pause = self.budget.pause(api, points)
         if pause:
             self.budget.waited(api, pause)
             self.sleep(pause)

@@ -114,9 +114,7 @@ def _warnings(organization: Level, user: Level) -> dict[str, str]:
 
 def rest_refused(scope: str, level: Level) -> Answer:
     """The 429 of the REST API; `scope` names the exhausted bucket (api.md 2.1)."""
-    message = (
-        f"You have exceeded your API rate limit. Please wait {level.reset} seconds before making more requests."
-    )
+    message = f"You have exceeded your API rate limit. Please wait {level.reset} seconds before making more requests."
     body = {"message": message, "scope": scope, "limit": level.limit, "current": level.current}
     return as_json(body | {"reset": level.reset}, 429)
 

@@ -1,0 +1,277 @@
+"""The command `buildkite-elt`. Each command imports what it needs when it runs, so that --help is quick.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 partly loaded, 4 another load is running, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from . import __version__
+
+DEBUG = "BUILDKITE_ELT_DEBUG"
+
+
+class Sentences(TyperGroup):
+    """A command that fails says one sentence and exits with its code; a traceback only where DEBUG asks for it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            code, text = 130, "Interrupted. What was committed stays, and the next load goes on from there"
+        except Exception as error:
+            if (
+                os.environ.get(DEBUG)
+                or type(error).__module__.startswith("typer")
+                or isinstance(error, BrokenPipeError)
+            ):
+                raise
+            code, text = failure(error)
+        from .show import note
+
+        note(text, "red")
+        raise typer.Exit(code)
+
+
+def failure(error: Exception) -> tuple[int, str]:
+    """The exit code and the sentence of an error."""
+    from buildkite_ci.errors import BadInput, BuildkiteError
+    from buildkite_ci.privacy import redact
+
+    from .database import DatabaseTrouble
+    from .loads import Busy
+
+    text = redact(str(error)).strip()
+    if isinstance(error, Busy):
+        return 4, text
+    if isinstance(error, BadInput) and not isinstance(error, DatabaseTrouble):
+        return 2, text
+    if isinstance(error, BuildkiteError) or type(error).__module__.endswith("duckdb"):
+        return 1, text
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return 1, f"{where}{error.strerror or text}"
+    return 1, f"Something unexpected happened, {type(error).__name__}: {text}. With {DEBUG}=1 it says where"
+
+
+app = typer.Typer(
+    cls=Sentences,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Organization = Annotated[
+    list[str] | None,
+    typer.Option("--organization", "-o", help="Slug; repeat it or use commas. Or BUILDKITE_ORGANIZATION."),
+]
+TokenFile = Annotated[
+    Path | None, typer.Option(help="File that holds the API token, readable by you only. Or BUILDKITE_API_TOKEN.")
+]
+Database = Annotated[Path, typer.Option("--database", "-d", help="The DuckDB file.")]
+Dataset = Annotated[str, typer.Option(help="The schema of the tables.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Seed = Annotated[int, typer.Option(help="Another seed, another made-up organization.")]
+
+DATABASE = Path("buildkite.duckdb")
+DATASET = "ci"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"buildkite-elt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def settings(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")] = False,
+) -> None:
+    """Everything Buildkite knows about your CI, as tables in a DuckDB file, and kept right. It reads, never writes."""
+    os.umask(0o077)
+    os.environ |= {"RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "CRITICAL", "DO_NOT_TRACK": "1"}
+
+
+@app.command()
+def demo(database: Database = DATABASE, seed: Seed = 7, json: Json = False) -> None:
+    """A made-up organization, served by the stand-in in this process, loaded into a file, and a report. No token."""
+    from dataclasses import replace
+    from datetime import timedelta
+
+    from . import config, loads, report, show, status
+    from .standin import Standin
+    from .standin.demo import demo as world
+
+    target = config.target("duckdb", database, DATASET)
+    with Standin(world(seed)) as here:
+        origin = loads.Origin(tuple(here.world.organizations), here.token, here.rest_url, here.graphql_url)
+        with show.Progress(silent=json) as progress:
+            progress.tell(f"A made-up Buildkite answers at {here.rest_url} …", now=True)
+            since = here.clock.now() - timedelta(days=31)
+            # Nobody should wait for a demo, and its clock stands still, so a wait empties the meter instead.
+            outcomes = loads.load(origin, target, since=since, progress=progress, sleep=lambda _: here.meter.clear())
+    waits = sum(outcome.waited for outcome in outcomes)
+    outcomes = [replace(outcome, waited=0.0) for outcome in outcomes]
+    with status.opened(database, DATASET) as connection:
+        answers = report.answers(connection)
+    if json:
+        told = {
+            question: [dict(zip(one.names, row, strict=True)) for row in one.rows] for question, one in answers.items()
+        }
+        show.as_json(report.document(outcomes) | {"database": database, "answers": told})
+    else:
+        for outcome in outcomes:
+            report.tell(outcome)
+        skipped = f"; {show.span(waits)} of waiting for them were skipped" if waits else ""
+        show.say(f"The rate limits were the API's own{skipped}.\n")
+        report.tell_answers(answers)
+        report.tell_next(database, DATABASE)
+    raise typer.Exit(report.code(outcomes))
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8765,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    days: Annotated[int, typer.Option(min=16, max=400, help="Days of builds behind it.")] = 30,
+    seed: Seed = 7,
+    big: Annotated[bool, typer.Option(help="With a build of 4,000 jobs.")] = False,
+) -> None:
+    """The stand-in by itself: REST v2 and GraphQL over HTTP, until Ctrl-C. Its builds go on while it runs."""
+    from datetime import UTC, datetime
+
+    from . import show
+    from .standin import serve as run
+    from .standin.demo import demo as world
+
+    made = world(seed, now=datetime.now(UTC), days=days, running=True, big=big)
+    made.settle()
+    show.say(f"A made-up Buildkite, with the API's own rate limits: {', '.join(made.organizations)}. Ctrl-C ends it.\n")
+    show.say(f"export BUILDKITE_API_TOKEN={next(iter(made.tokens))}")
+    show.say(f"export BUILDKITE_REST_URL=http://{host}:{port}/v2")
+    show.say(f"export BUILDKITE_GRAPHQL_URL=http://{host}:{port}/v1")
+    sys.stdout.flush()
+    run(made, host, port)
+
+
+@app.command()
+def check(organization: Organization = None, token_file: TokenFile = None, json: Json = False) -> None:
+    """Who the token is, which tables it can fill, what it lacks and has too much, and what is left of the limits.
+
+    Exits with 3 where some table cannot be filled.
+    """
+    from . import check as checks
+    from . import config, show
+
+    with show.Progress(silent=json) as progress, config.wire(token_file, sleep=progress.sleep) as wire:
+        found = checks.check(wire, config.slugs(organization or ()))
+    if json:
+        show.as_json(found)
+    else:
+        checks.tell(found)
+    raise typer.Exit(3 if checks.missing(found) else 0)
+
+
+@app.command()
+def tables(
+    name: Annotated[str, typer.Argument(help="One table, with its columns.")] = "",
+    json: Json = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="All tables with their columns, as docs/tables.md.")
+    ] = False,
+) -> None:
+    """Every table: scope, API, load and grain; or one with its columns."""
+    from . import describe, show
+
+    if markdown:
+        sys.stdout.write(describe.markdown())
+    elif json:
+        show.as_json(describe.described(name) if name else describe.listed())
+    else:
+        describe.tell(name)
+
+
+@app.command()
+def load(
+    tables: Annotated[list[str] | None, typer.Argument(help="Tables; all if none is named.")] = None,
+    since: Annotated[
+        str, typer.Option(help="Builds created since: 30d, 12h, 2w, a date or a timestamp. Counts when first loaded.")
+    ] = "30d",
+    organization: Organization = None,
+    token_file: TokenFile = None,
+    destination: Annotated[str, typer.Option(help="duckdb, or another of dlt's.")] = "duckdb",
+    database: Database = DATABASE,
+    dataset: Dataset = DATASET,
+    show: Annotated[list[str] | None, typer.Option(help="Store as they are: emails, ips, env.")] = None,
+    hash_key_file: Annotated[
+        Path | None, typer.Option(help="File with a key; what is not shown is hashed with it.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    json: Json = False,
+) -> None:
+    """Load what is new, what finished since and what was open. Exits with 3 where a table was left out or failed."""
+    from buildkite_ci.catalog import find
+
+    from . import config, loads, report
+    from . import show as screen
+
+    find(tables or ())
+    moment, target = config.since(since), config.target(destination, database, dataset)
+    with screen.Progress(silent=quiet or json) as progress:
+        origin = config.origin(organization or (), token_file, show or (), hash_key_file, sleep=progress.sleep)
+        outcomes = loads.load(origin, target, tuple(tables or ()), moment, progress=progress, sleep=progress.sleep)
+    if json:
+        screen.as_json(report.document(outcomes))
+    else:
+        for outcome in outcomes:
+            report.tell(outcome)
+    raise typer.Exit(report.code(outcomes))
+
+
+@app.command()
+def status(database: Database = DATABASE, dataset: Dataset = DATASET, json: Json = False) -> None:
+    """Each table of the file: its rows, the newest of them, the last load that wrote into it, and its age."""
+    from . import show
+    from . import status as statuses
+
+    with statuses.opened(database, dataset) as connection:
+        found, last = statuses.status(connection), statuses.last_load(connection)
+    if json:
+        show.as_json({"database": database, "dataset": dataset, "last_load": last, "tables": found})
+    else:
+        statuses.tell(found, last)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="SQL, the name of a file that ends in .sql, or - for standard input.")],
+    database: Database = DATABASE,
+    dataset: Dataset = DATASET,
+    rows: Annotated[int, typer.Option(min=1, help="How many rows to print; JSON and CSV have them all.")] = 100,
+    json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
+) -> None:
+    """Ask the file in SQL, read-only; the tables go by their bare names."""
+    from . import status as statuses
+
+    if json and csv:
+        raise typer.BadParameter("--json and --csv exclude each other")
+    text = sys.stdin.read() if query == "-" else Path(query).read_text("utf-8") if query.endswith(".sql") else query
+    with statuses.opened(database, dataset) as connection:
+        results = statuses.run(connection, text, None if json or csv else rows)
+        statuses.tell_results(results, "json" if json else "csv" if csv else "")
+
+
+def main() -> None:
+    """The console script."""
+    app(prog_name="buildkite-elt")

@@ -1,0 +1,77 @@
+"""What tables there are: for people, as JSON, and as docs/tables.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from buildkite_ci.catalog import catalog, find
+from buildkite_ci.table import Table
+
+from . import show
+
+
+def listed() -> list[dict[str, str]]:
+    """A row for each table."""
+    return [
+        {"table": t.name, "scope": t.scope, "api": t.fetch.api, "load": t.load, "grain": t.grain}
+        for t in catalog().values()
+    ]
+
+
+def described(name: str) -> dict[str, Any]:
+    """One table with its documentation and columns. Raises BadInput with the nearest names."""
+    table = find([name])[name]
+    one: dict[str, Any] = next(row for row in listed() if row["table"] == name)
+    columns = [{"name": c.name, "type": c.type, "doc": c.doc} for c in table.all_columns]
+    return one | {"key": list(table.key), "doc": table.doc, "columns": columns}
+
+
+def tell(name: str = "") -> None:
+    """`tables`, or `tables NAME`, for people."""
+    if not name:
+        rows = listed()
+        show.table(list(rows[0]), [list(row.values()) for row in rows])
+        show.say(f"{len(rows)} tables. `buildkite-elt tables builds` tells the columns of one.")
+        return
+    one = described(name)
+    show.say(one["table"], "bold")
+    show.say(one["doc"] + "\n")
+    told = ("grain", "scope", "api", "load")
+    show.pairs({"key": ", ".join(one["key"]), **{of: one[of] or "none" for of in told}})
+    show.say("")
+    show.table(("column", "type", "what it is"), [list(column.values()) for column in one["columns"]])
+
+
+def markdown() -> str:
+    """docs/tables.md: the same text for the same tables."""
+    return "\n".join(_lines())
+
+
+def _lines() -> Iterator[str]:
+    yield "# Tables"
+    yield ""
+    yield "Written by `make docs` from the tables themselves; do not edit."
+    yield ""
+    yield "| table | scope | API | load | grain |"
+    yield "|---|---|---|---|---|"
+    for row in listed():
+        scope = f"`{row['scope']}`" if row["scope"] else "none"
+        yield f"| [{row['table']}](#{row['table']}) | {scope} | {row['api']} | {row['load']} | {row['grain']} |"
+    for table in catalog().values():
+        yield from _section(table)
+    yield ""
+
+
+def _section(table: Table) -> Iterator[str]:
+    yield ""
+    yield f"## {table.name}"
+    yield ""
+    yield table.doc
+    yield ""
+    yield f"Key: {', '.join(f'`{name}`' for name in table.key)}. Load: {table.load}."
+    yield ""
+    yield "| column | type | |"
+    yield "|---|---|---|"
+    for column in table.all_columns:
+        yield f"| `{column.name}` | {column.type} | {column.doc.replace('|', '&#124;')} |"
