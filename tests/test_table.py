@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from buildkite_ci.privacy import Privacy
-from buildkite_ci.table import FITS, Item, Rest, Table, col, named, part, user
+from buildkite_ci.reader import FITS
+from buildkite_ci.table import Item, Rest, Table, col, named, part, user
 
 THINGS = Table(
     grain="one row per thing",

@@ -13,7 +13,7 @@ from typing import Any
 from graphql import DocumentNode, FieldNode, FragmentDefinitionNode, OperationDefinitionNode
 from graphql import language as ast
 
-from .errors import BudgetSpent
+from .errors import BudgetSpent, Stopped
 
 LONGEST = {"rest": 120.0, "graphql": 330.0}
 """No window is longer than this many seconds, whatever a header says (60 and 300, and some room)."""
@@ -78,12 +78,14 @@ class Budget:
     """The one account of what was spent and what is left, shared by all threads and tables.
 
     reserve: the part of each window, of the organization's and of the user's, that is left for others, 0 to 1.
-    now: a monotonic clock in seconds; a test gives its own. `doing` names the table that this thread works for.
+    now: a monotonic clock in seconds; a test gives its own. stopped: whether the run was asked to end. `doing` names
+    the table that this thread works for.
     """
 
     now: Callable[[], float] = time.monotonic
     reserve: float = RESERVE
     limits: Limits = Limits()
+    stopped: Callable[[], bool] = lambda: False
     buckets: dict[tuple[str, str], Bucket] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
     by_table: dict[tuple[str, str], Spent] = field(default_factory=dict)
@@ -141,7 +143,10 @@ class Budget:
         return bucket.left - max(min(points, bucket.limit - kept), 1) < kept
 
     def allow(self, api: str, points: int = 0) -> None:
-        """Raise BudgetSpent where one more request, of up to `points`, is more than this run may spend."""
+        """Raise BudgetSpent where one more request, of up to `points`, is more than this run may spend; Stopped, which
+        is one, where nobody wants it any more."""
+        if self.stopped():
+            raise Stopped
         limits, spent = self.limits, self.spent[api]
         if limits.requests is not None and api == "rest" and spent.requests >= limits.requests:
             raise BudgetSpent(f"{limits.requests} REST requests")

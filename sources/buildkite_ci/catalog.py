@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from .errors import BadInput
-from .table import GraphQL, Rest, Table
+from .table import Errand, GraphQL, Ours, Rest, Table
 
 TABLES = Path(__file__).parent / "tables"
 
@@ -45,7 +45,8 @@ def _check(table: Table, tables: Mapping[str, Table]) -> None:
         raise ValueError(f"{table.name}.py: column {', '.join(twice)} is promised twice")
     if not set(table.key) <= set(names):
         raise ValueError(f"{table.name}.py: its key {', '.join(table.key)} is not among its columns")
-    other = table.fetch.each if isinstance(table.fetch, Rest) else table.family
+    fetch = table.fetch
+    other = fetch.each if isinstance(fetch, Rest) else fetch.of if isinstance(fetch, Errand) else table.family
     if other and other not in tables:
         raise ValueError(f"{table.name}.py: reads from {other!r}, which is no table")
     if isinstance(table.fetch, GraphQL) and not twin(table).exists():
@@ -77,8 +78,9 @@ def families(tables: Iterable[Table]) -> dict[str, list[Table]]:
     return found
 
 
-def with_families(names: Iterable[str] = ()) -> dict[str, Table]:
+def with_families(names: Sequence[str] = ()) -> dict[str, Table]:
     """The tables of these names and all that are read from the same pages: they cost nothing more, and a page that
-    was read for one of them would otherwise never be read for the others."""
-    wanted = {table.family for table in find(names).values()}
-    return {name: table for name, table in catalog().items() if table.family in wanted}
+    was read for one of them would otherwise never be read for the others. For no names, all that are loaded by default.
+    """
+    wanted = {table.family for table in find(names).values() if names or table.by_default}
+    return {n: table for n, table in catalog().items() if table.family in wanted and not isinstance(table.fetch, Ours)}

@@ -109,6 +109,11 @@ class BudgetSpent(BuildkiteError):
         super().__init__(f"this run may spend no more than {limit}: the rest is for a later one")
 
 
+class Stopped(BudgetSpent):
+    def __init__(self) -> None:
+        BuildkiteError.__init__(self, "the load was asked to stop: the rest is for a later one")
+
+
 class ForeignHost(BuildkiteError):
     def __init__(self, url: str, ours: str) -> None:
         super().__init__(f"Refused to follow {url!r}: it leaves {ours}, and the token stays here")

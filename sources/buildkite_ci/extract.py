@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import dlt
 
-from . import graphql, rest, warehouse
+from . import errands, graphql, rest, warehouse
 from .catalog import catalog, families, twin, with_families
-from .errors import BuildkiteError, NotFound, ScopeMissing, TokenRefused
+from .errors import BudgetSpent, BuildkiteError, NotFound, ScopeMissing, TokenRefused
 from .privacy import Privacy
 from .rest import Page
 from .sync import State, sync
-from .table import Also, GraphQL, Item, Rest, Table
+from .table import Also, Errand, GraphQL, Item, Rest, Table
 from .wire import Wire
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from dlt.extract import DltResource, DltSource
 
+ERRANDS = 100
+"""Rows of a work list that are asked for in one load package."""
 KINDS = {"email": "text", "ip": "text", "url": "text", "env": "json"}
 """The data types of ours that dlt does not know, as its own."""
 
@@ -34,6 +36,10 @@ class Report:
     rows: Counter[str] = field(default_factory=Counter)
     skipped: dict[str, str] = field(default_factory=dict)
     failed: dict[str, BuildkiteError] = field(default_factory=dict)
+    waiting: dict[str, str] = field(default_factory=dict)
+    """Tables that this run's own limits left undone."""
+    states: dict[str, State] = field(default_factory=dict)
+    """What is covered of the listings that are read in windows."""
     empty: set[str] = field(default_factory=set)
     """Snapshot tables whose listing held nothing."""
     more: bool = False
@@ -46,6 +52,7 @@ class Run:
 
     since: builds created at or after it are selected. at_most: items of a since-listing in one load package, None for
     all. forgiving: a family that fails is noted in the report and the others go on. sweep: look for what changed.
+    again: read what was created since `since` once more, though it is covered.
     """
 
     wire: Wire
@@ -55,8 +62,10 @@ class Run:
     at_most: int | None = None
     forgiving: bool = False
     sweep: bool = True
+    again: bool = False
     report: Report = field(default_factory=Report)
     progress: Callable[[str, int], None] = lambda table, rows: None
+    errands_done: dict[str, int] = field(default_factory=dict)
     _listings: dict[str, list[Page]] = field(default_factory=dict)
     _answered: bool = False
     _last: datetime | None = None
@@ -88,15 +97,21 @@ class Run:
         elif isinstance(fetch, Rest):
             yield from rest.pages(self.wire, fetch.path.format(**names), fetch.params, paged=fetch.paged)
 
-    def _below(self, fetch: Rest, parent: Item) -> Iterator[Page]:
-        """The child listing of one parent; none where the parent went away meanwhile."""
+    def _below(self, fetch: Rest, parent: Item, again: bool = True) -> Iterator[Page]:
+        """The child listing of one parent. Where it is not found, the parents are listed once more: one that went away
+        has none, one that was renamed has them there, and for one that is as it was the 404 is an error."""
         names = {"organization": self.organization, **{name: parent[of] for name, of in fetch.bind.items()}}
         above = {column: parent.get(of) for column, of in fetch.given.items()}
         try:
             for page in rest.pages(self.wire, fetch.path.format(**names), fetch.params, paged=fetch.paged):
                 yield Page([{**above, **item} for item in page.items], page.at)
         except NotFound:
-            return
+            if not again:
+                raise
+            for page in self._fetch(catalog()[fetch.each]):
+                for item in page.items:
+                    if item["id"] == parent["id"]:
+                        yield from self._below(fetch, item, again=False)
 
     def pages(self, table: Table) -> Iterator[Page]:
         """The pages of one family. What is forbidden is skipped and named; see `forgiving` for the rest."""
@@ -104,11 +119,13 @@ class Run:
             lacks = self.wire.scopes is not None and table.scope and table.scope not in self.wire.scopes
             if lacks:
                 raise ScopeMissing(table.scope)
-            for page in self._walked(table):
+            for page in self._counted(table):
                 self._answered |= not (isinstance(table.fetch, Rest) and "{organization}" not in table.fetch.path)
                 yield page
         except ScopeMissing as error:
             self.report.skipped[table.name] = str(error)
+        except BudgetSpent as error:
+            self.report.waiting[table.name] = str(error)
         except TokenRefused:
             raise
         except NotFound as error:
@@ -120,19 +137,49 @@ class Run:
                 raise
             self.report.failed[table.name] = error
 
+    def _counted(self, table: Table) -> Iterator[Page]:
+        """The pages, each asked for on this table's account: dlt takes a page of one family, then of another."""
+        pages = self._walked(table)
+        while True:
+            self.wire.budget.doing = table.name
+            try:
+                page = next(pages)
+            except StopIteration:
+                return
+            yield page
+
     def _walked(self, table: Table) -> Iterator[Page]:
         fetch = table.fetch
         if isinstance(fetch, Rest) and fetch.since:
             kept = dlt.current.source_state().setdefault(self.organization, {}).setdefault(table.name, {})
             state = State(kept, self.since, fetch.since.lag)
+            if self.again and self.sweep:
+                state.uncover(self.since)
             path = fetch.path.format(organization=self.organization)
+            self.report.states[table.name] = state
             yield from sync(self.wire, path, fetch, state, at_most=self.at_most, sweep=self.sweep)
             self.report.more |= state.gap() is not None
+        elif isinstance(fetch, Errand):
+            yield from self._errands(table, fetch)
         else:
             pages = self.listing(table)
             if not any(page.items for page in pages):
                 self.report.empty.add(table.name)
             yield from pages
+
+    def _errands(self, table: Table, errand: Errand) -> Iterator[Page]:
+        done = self.errands_done.get(table.name, 0)
+        at_most = min(ERRANDS, errand.at_most - done)
+        rows = errands.todo(table, errand, self.organization, self.since, at_most)
+        slugs = (
+            {p["id"]: p["slug"] for page in self.listing(catalog()["pipelines"]) for p in page.items} if rows else {}
+        )
+        for page in errands.pages(self.wire, table, errand, self.organization, slugs, rows):
+            self.errands_done[table.name] = done = done + 1
+            yield page
+        self.report.more |= len(rows) == at_most and done < errand.at_most
+        if done >= errand.at_most:
+            self.report.waiting[table.name] = f"one load asks for {errand.at_most} at most: the next one goes on"
 
     def read(self, table: Table, page: Page) -> pa.Table:
         """A page as one table sees it."""
@@ -164,12 +211,17 @@ def source(run: Run, tables: Sequence[str] = ()) -> DltSource:
 
 def resources(run: Run, tables: Mapping[str, Table]) -> Iterator[DltResource]:
     """A dlt resource for each table; a family's pages are fetched once for all its readers."""
+    done = catalog()["errands"]
+    yield dlt.resource([done.read(())], name=done.name, **hints(done))
     pages: dict[str, DltResource] = {}
     for family, readers in families(tables.values()).items():
         pages[family] = dlt.resource(run.pages(catalog()[family]), name=f"{family}_pages", selected=False)
         for table in readers:
             yield pages[family] | dlt.transformer(_reader(run, table), name=table.name, **hints(table))
     for table in tables.values():
+        if isinstance(table.fetch, Errand):
+            told, name = hints(done) | {"table_name": done.name}, f"errands_of_{table.name}"
+            yield pages[table.name] | dlt.transformer(_entries(run, done), name=name, **told)
         if table.also and table.also.table in pages:
             told, name = hints(table) | {"table_name": table.name}, f"{table.name}_in_{table.also.table}"
             yield pages[table.also.table] | dlt.transformer(_in_passing(run, table, table.also), name=name, **told)
@@ -180,6 +232,14 @@ def _reader(run: Run, table: Table) -> Callable[[Page], Iterator[pa.Table]]:
         yield run.read(table, page)
         if page.gone and any(column.name == "gone_at" for column in table.columns):
             yield _gone(table, page)
+
+    return read
+
+
+def _entries(run: Run, table: Table) -> Callable[[Page], Iterator[pa.Table]]:
+    def read(page: Page) -> Iterator[pa.Table]:
+        if page.entry:
+            yield run.read(table, Page([dict(page.entry)], page.at))
 
     return read
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 from itertools import pairwise
 from typing import Any
+
+import orjson
 
 from .errors import BadAnswer, TooHeavy
 from .times import instant, told
@@ -15,6 +18,8 @@ from .wire import Answer, Wire
 PER_PAGE = 100
 CALM = 5
 """Pages that went well before a larger one is tried again."""
+READINGS = 4
+"""Times that a listing is read before it is given up: its pages never fitted together."""
 TICK = timedelta(milliseconds=1)
 """The API tells times in milliseconds."""
 
@@ -24,32 +29,94 @@ class Page:
     """One page's items and the server's clock when it was made.
 
     `gone`: ids that were there once and are not any more. `reached`: in a walk, every item that was created at this
-    moment or later has been read.
+    moment or later has been read. `entry`: what goes into the table errands for it.
     """
 
     items: list[dict[str, Any]]
     at: datetime
     gone: tuple[str, ...] = ()
     reached: datetime | None = None
+    entry: Mapping[str, Any] | None = None
 
 
 def pages(wire: Wire, path: str, params: Mapping[str, Any] | None = None, *, paged: bool = True) -> Iterator[Page]:
-    """Each page of a listing. Stops where no next page is named, never at a short page; raises BadAnswer at a loop."""
-    answer = wire.get(path, {**({"per_page": PER_PAGE} if paged else {}), **(params or {})})
-    asked: set[str] = set()
-    while True:
-        yield Page(answer.body, answer.at)
-        if not answer.next:
+    """A whole listing that is asked for by page number, as one page, each row once; BadAnswer where its pages never
+    fit together.
+
+    Page numbers shift when a row comes or goes between two requests (api.md 7.3). So each page but the first is asked
+    for in a size that makes it begin with rows that the page before ended with. If they come again, no row was lost
+    between the two; if none does, or more than should (a row was put in, or moved to where we had been), the listing
+    is read again. A listing of one page costs one request, unless it fills that page.
+    """
+    held: dict[bytes, dict[str, Any]] = {}
+    for reading in range(READINGS):
+        found, at, fit = _reading(wire, path, {**(params or {}), **({"per_page": PER_PAGE} if paged else {})})
+        held |= found
+        if fit is Fit.WHOLE or (fit is Fit.MOVED and reading):
+            yield Page(list(held.values()), at)
             return
-        if answer.next in asked:
-            raise BadAnswer(f"The listing {path} goes in a circle: its next page is one we had")
-        asked.add(answer.next)
-        answer = wire.get(answer.next)
+    raise BadAnswer(
+        f"The listing {path} goes in a circle, or changes while it is read: its pages did not fit together in "
+        f"{READINGS} readings"
+    )
+
+
+class Fit(Enum):
+    """How two pages meet. MOVED: nothing was lost unless a row changed its place; read twice, it is not."""
+
+    WHOLE, MOVED, TORN = 1, 2, 3
+
+
+def _reading(wire: Wire, path: str, asked: Mapping[str, Any]) -> tuple[dict[bytes, dict[str, Any]], datetime, Fit]:
+    """All pages once: the rows by identity, the server's clock at the last one, and the worst fit of two of them."""
+    size, answer = asked.get("per_page", 0), wire.get(path, asked)
+    found = before = {_identity(item): item for item in answer.body}
+    end, fits = len(before), [Fit.WHOLE]
+    while answer.next or len(answer.body) == size > 0:
+        if answer.next and (not size or len(answer.body) != size):
+            answer, again, size = wire.get(answer.next), None, 0  # not the size asked for: only the link knows
+        else:
+            start, size = onward(end, asked["per_page"])
+            again = end - start
+            answer, end = wire.get(path, {**asked, "page": start // size + 1, "per_page": size}), start + size
+        page = {_identity(item): item for item in answer.body}
+        fits.append(_fit(again, before, page, found))
+        if answer.next and page.keys() <= found.keys():
+            return found, answer.at, Fit.TORN  # a page that we had, and another after it
+        found, before = found | page, page
+    return found, answer.at, max(fits, key=lambda fit: fit.value)
+
+
+def onward(end: int, most: int) -> tuple[int, int]:
+    """The offset and the size of the page that reaches furthest and begins some rows before `end`."""
+    back = end - max(most // 20, 1)
+    size = max(range(most // 2 + 1, most + 1), key=lambda size: (back // size + 1) * size)
+    return back // size * size, size
+
+
+def _fit(again: int | None, before: Collection[bytes], page: Collection[bytes], found: Collection[bytes]) -> Fit:
+    """`again`: how many rows of the page before should come again; None where it cannot be told."""
+    if again is None:
+        return Fit.MOVED
+    shared = sum(one in before for one in page)
+    if shared == 0 or (shared > again and all(one in found for one in page)):
+        return Fit.TORN
+    return Fit.MOVED if shared > again else Fit.WHOLE
+
+
+def _identity(item: Mapping[str, Any]) -> bytes:
+    """What tells an item of a listing from the others: its id, or all of it."""
+    return orjson.dumps(item.get("id") or item.get("uuid") or item, option=orjson.OPT_SORT_KEYS)
 
 
 def one(wire: Wire, path: str) -> Page:
     """A single object, as a page of one."""
-    answer = wire.get(path, shape=dict)
+
+    def check(body: Any) -> None:
+        if body.keys() <= {"message", "errors"}:
+            raise BadAnswer(f"{path} answered 200 with a message and no object")
+
+    answer = wire.get(path, shape=dict, check=check)
     return Page([answer.body], answer.at)
 
 

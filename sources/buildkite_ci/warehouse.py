@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dlt
@@ -12,22 +12,30 @@ from dlt.common.pipeline import PipelineContext
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 
-def rows(table: str, key: str, values: Iterable[str], columns: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Rows of the running pipeline's `table` whose `key` is among `values`, all columns or these.
+def select(
+    sql: str, tables: Mapping[str, str], parts: Mapping[str, str], values: Sequence[Any]
+) -> list[dict[str, Any]]:
+    """Rows of a query, {column: value} each. `{name}` in it stands for a table or a part of SQL, `%s` for a value.
 
-    None where the table is not there yet, or the destination does not speak SQL.
+    None where a table is not there yet, no pipeline is running, or the destination does not speak SQL.
     """
-    wanted = list(values)
-    if not wanted or not Container()[PipelineContext].is_active():
+    if not Container()[PipelineContext].is_active():
         return []
     try:
         with dlt.current.pipeline().sql_client() as client:
-            name, quoted = client.make_qualified_table_name(table), client.escape_column_name
-            told = ", ".join(quoted(column) for column in columns) or "*"
-            marks = ", ".join(["%s"] * len(wanted))
-            query = f"SELECT {told} FROM {name} WHERE {quoted(key)} IN ({marks})"  # noqa: S608 - quoted by dlt
-            with client.execute_query(query, *wanted) as cursor:
+            placed = {name: client.make_qualified_table_name(table) for name, table in tables.items()}
+            with client.execute_query(sql.format(**placed, **parts), *values) as cursor:
                 names = [one[0] for one in cursor.description]
                 return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     except (DatabaseUndefinedRelation, SqlClientNotAvailable):
         return []
+
+
+def rows(table: str, key: str, values: Iterable[str], columns: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Rows of `table` whose `key` is among `values`, all columns or these."""
+    wanted = list(values)
+    if not wanted:
+        return []
+    told = ", ".join(f'"{column}"' for column in columns) or "*"
+    marks = ", ".join(["%s"] * len(wanted))
+    return select(f'SELECT {told} FROM {{table}} WHERE "{key}" IN ({marks})', {"table": table}, {}, wanted)  # noqa: S608

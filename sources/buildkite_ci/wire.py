@@ -50,12 +50,14 @@ BUSY = re.compile(r"please try again", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Answer:
-    """A decoded response: its JSON, the server's clock when it was made, and its `next` link."""
+    """A decoded response: its JSON, the server's clock when it was made, its size in bytes, its `next` link, and the
+    address of the last page where one is named (to be read, not followed)."""
 
     body: Any
     at: datetime
     next: str | None
     size: int
+    last: str | None = None
 
 
 class Wire:
@@ -268,7 +270,8 @@ def _pause(state: tenacity.RetryCallState) -> float:
 
 
 def _answer(response: httpx.Response, following: str | None) -> Answer:
-    return Answer(response.extensions["json"], _date(response), following, len(response.content))
+    last = response.links.get("last", {}).get("url")
+    return Answer(response.extensions["json"], _date(response), following, len(response.content), last)
 
 
 def _date(response: httpx.Response) -> datetime:

@@ -1,0 +1,163 @@
+"""The destination of a load: one load at a time, a dlt pipeline for each organization, and errors that help.
+
+The state lives in the destination and commits with each package, so a load may start from an empty working directory;
+that directory exists only while a load runs, and after one that failed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from buildkite_ci.errors import BuildkiteError
+
+from . import database
+
+if TYPE_CHECKING:
+    from dlt import Pipeline
+
+    from buildkite_ci.extract import Report
+
+DLT = {
+    "RUNTIME__DLTHUB_TELEMETRY": "false",
+    "RUNTIME__LOG_LEVEL": "CRITICAL",
+    "NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID": "true",
+    "LOAD__DELETE_COMPLETED_JOBS": "true",
+    "LOAD__TRUNCATE_STAGING_DATASET": "true",
+}
+"""dlt's settings that are not for the user to choose: quiet, and nothing left lying about."""
+
+
+class Busy(BuildkiteError):
+    """Another load of the same destination and dataset is running."""
+
+
+class LoadFailed(BuildkiteError):
+    """dlt or the destination failed; what was committed before stays, and the next load goes on from there."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where rows go. `database` is the DuckDB file; other destinations take their settings from dlt's configuration."""
+
+    destination: str = "duckdb"
+    database: Path = Path("buildkite.duckdb")
+    dataset: str = "ci"
+
+    @property
+    def work(self) -> Path:
+        """The working directory of a load: beside the DuckDB file, or where dlt has its own."""
+        if self.destination == "duckdb":
+            return self.database.with_name(self.database.name + ".load")
+        from dlt.common.pipeline import get_dlt_pipelines_dir
+
+        return Path(get_dlt_pipelines_dir()) / f"buildkite-elt-{self.destination}-{self.dataset}"
+
+
+@contextlib.contextmanager
+def alone(target: Target) -> Iterator[None]:
+    """Hold the lock of a destination and dataset; Busy at once where somebody else does."""
+    import filelock
+
+    lock = target.work.with_name(f"{target.work.name}.{target.dataset}.lock")
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(lock, timeout=0, mode=0o600):
+            yield
+    except filelock.Timeout:
+        raise Busy(
+            f"Another load into {target.dataset} is running (it holds {lock}): wait for it, or stop it"
+        ) from None
+    except OSError as error:
+        raise database.DatabaseTrouble(
+            f"{lock.parent} cannot be written ({error.strerror}): give another --database"
+        ) from error
+
+
+@contextlib.contextmanager
+def pipeline(target: Target, slug: str) -> Iterator[Pipeline]:
+    """The organization's dlt pipeline, its state fetched from the destination, pending packages loaded first.
+
+    Its working directory goes when all went well.
+    """
+    import dlt
+    from dlt.common.destination import Destination
+
+    where: Any = (
+        dlt.destinations.duckdb(str(target.database))
+        if target.destination == "duckdb"
+        else Destination.from_reference(target.destination)
+    )
+    target.work.mkdir(parents=True, exist_ok=True, mode=0o700)
+    pipe = dlt.pipeline(
+        pipeline_name=pipeline_name(slug),
+        destination=where,
+        dataset_name=target.dataset,
+        pipelines_dir=str(target.work),
+    )
+    with named(target):
+        if pipe.has_pending_data:
+            pipe.run()
+        pipe.sync_destination()
+    yield pipe
+    pipe.deactivate()
+    shutil.rmtree(target.work, ignore_errors=True)
+
+
+def pipeline_name(slug: str) -> str:
+    """A pipeline's name, which dlt wants in small letters and underscores; no two slugs have the same."""
+    plain = re.sub(r"[^a-z0-9]+", "_", slug)
+    if plain == slug and len(slug) <= 40:
+        return f"buildkite_{slug}"
+    return f"buildkite_{plain[:40].strip('_')}_{hashlib.blake2b(slug.encode(), digest_size=4).hexdigest()}"
+
+
+@contextlib.contextmanager
+def named(target: Target) -> Iterator[None]:
+    """An error of ours as it was raised, however deep in dlt's; any other as LoadFailed."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause and not isinstance(cause, BuildkiteError | KeyboardInterrupt):
+            cause = cause.__cause__ or cause.__context__
+        if cause:
+            raise cause from None
+        raise LoadFailed(_sentence(error, target)) from error
+
+
+def _sentence(error: BaseException, target: Target) -> str:
+    deepest = error
+    while deepest.__cause__ or deepest.__context__:
+        deepest = deepest.__cause__ or deepest.__context__ or deepest
+    first = (str(deepest).strip() or type(deepest).__name__).splitlines()[0]
+    if "No space left" in str(error) or "No space left" in first:
+        return "The disk is full. What was committed stays; free some space and load again, nothing is lost"
+    where = str(target.database) if target.destination == "duckdb" else target.destination
+    return f"Loading into {where} failed: {first}. What was committed stays, and the next load goes on from there"
+
+
+def retire_empty(pipe: Pipeline, report: Report, slug: str) -> None:
+    """Retire the rows of a snapshot that came back empty: dlt sees no row, so it would leave the old ones."""
+    from buildkite_ci.catalog import catalog
+
+    for name in report.empty:
+        table = catalog()[name]
+        if table.load not in ("scd2", "replace") or "organization_slug" not in table.schema().names:
+            continue
+        with pipe.sql_client() as client:
+            qualified, quote = client.make_qualified_table_name(name), client.escape_column_name
+            mine = f"{quote('organization_slug')} = %s"
+            if table.load == "replace":
+                client.execute_sql(f"DELETE FROM {qualified} WHERE {mine}", slug)  # noqa: S608 - quoted by dlt
+            else:
+                ends = quote("_dlt_valid_to")
+                sql = f"UPDATE {qualified} SET {ends} = %s WHERE {mine} AND {ends} IS NULL"  # noqa: S608
+                client.execute_sql(sql, datetime.now(UTC), slug)
