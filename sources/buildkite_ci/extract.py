@@ -74,7 +74,9 @@ class Run:
         """Every page of a snapshot, whole before the first row of it goes on: a listing that breaks off retires
         nothing. Kept, since the tables below it (`each`) walk it too."""
         if table.name not in self._listings:
+            asked_for, self.wire.budget.doing = self.wire.budget.doing, table.name
             found = list(self._fetch(table))
+            self.wire.budget.doing = asked_for
             if not found and isinstance(table.fetch, Rest) and table.fetch.each:
                 found = [Page([], self.listing(catalog()[table.fetch.each])[-1].at)]
             self._listings[table.name] = found
@@ -215,7 +217,9 @@ def resources(run: Run, tables: Mapping[str, Table]) -> Iterator[DltResource]:
     yield dlt.resource([done.read(())], name=done.name, **hints(done))
     pages: dict[str, DltResource] = {}
     for family, readers in families(tables.values()).items():
-        pages[family] = dlt.resource(run.pages(catalog()[family]), name=f"{family}_pages", selected=False)
+        other = isinstance(catalog()[family].fetch, GraphQL)  # a budget of its own, so it need not wait for REST's
+        fetched = run.pages(catalog()[family])
+        pages[family] = dlt.resource(fetched, name=f"{family}_pages", selected=False, parallelized=other)
         for table in readers:
             yield pages[family] | dlt.transformer(_reader(run, table), name=table.name, **hints(table))
     for table in tables.values():
