@@ -21,6 +21,8 @@ Load = Literal["merge", "replace", "append", "scd2"]
 
 NOWHERE: Item = {}
 ROW_HASH = "row_hash"
+SETTLED = ("passed", "failed", "canceled", "skipped", "not_run")
+"""States of a build that has ended; for now, as a retry opens it again (api.md 7.1)."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class Errand:
     path: str
     bind: Mapping[str, str]
     given: Mapping[str, str]
-    settled: tuple[str, ...]
+    settled: tuple[str, ...] = SETTLED
     params: Mapping[str, str] = field(default_factory=dict)
     at_most: int = 500
     api: Literal["REST"] = "REST"

@@ -6,8 +6,6 @@ when it is named. One that is not there any more keeps its row, marked by `gone_
 
 from ..table import Errand, Table, col
 
-SETTLED = ("passed", "failed", "canceled", "skipped", "not_run")
-
 TABLE = Table(
     grain="one row per annotation",
     fetch=Errand(
@@ -15,7 +13,6 @@ TABLE = Table(
         "organizations/{organization}/pipelines/{pipeline}/builds/{number}/annotations",
         bind={"number": "number"},
         given={"build_id": "id", "pipeline_id": "pipeline_id"},
-        settled=SETTLED,
         params={"scope": "all"},
     ),
     key=("id",),

@@ -5,7 +5,6 @@ when it is named. One that was deleted vanishes upstream; here it keeps its row,
 """
 
 from ..table import Errand, Table, col
-from .annotations import SETTLED
 
 TABLE = Table(
     grain="one row per artifact",
@@ -14,7 +13,6 @@ TABLE = Table(
         "organizations/{organization}/pipelines/{pipeline}/builds/{number}/artifacts",
         bind={"number": "number"},
         given={"build_id": "id", "pipeline_id": "pipeline_id"},
-        settled=SETTLED,
     ),
     key=("id",),
     scope="read_artifacts",
