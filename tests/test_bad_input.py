@@ -134,7 +134,7 @@ def test_a_url_that_does_not_answer(command: Command, monkeypatch: pytest.Monkey
         nobody.bind(("127.0.0.1", 0))
         monkeypatch.setenv("BUILDKITE_REST_URL", f"http://127.0.0.1:{nobody.getsockname()[1]}/v2")
         for words in (("check",), ("load",)):
-            refused(command(*words), 1, "127.0.0.1/v2/", "did not answer")
+            refused(command(*words), 1, "/v2/", "did not answer")
 
 
 @pytest.mark.parametrize(

@@ -66,10 +66,10 @@ def test_an_empty_bucket_is_waited_for_and_the_tighter_one_counts() -> None:
     told(budget, (200, 150, 30), (50, 3, 30))
     assert (budget.left("rest"), budget.pause("rest")) == (3, 0.0)
     told(budget, (200, 0, 30), (50, 2, 12))
-    assert (budget.left("rest"), budget.pause("rest")) == (0, 30.0)
+    assert (budget.left("rest"), budget.pause("rest")) == (0, 31.0)
     told(budget, (20_000, 0, 200), (5_000, 10, 200), "graphql")
-    assert budget.pause("rest") == 30.0
-    now[0] = 31.0
+    assert budget.pause("rest") == 31.0
+    now[0] = 32.0
     assert (budget.left("rest"), budget.pause("rest"), budget.pause("graphql")) == (None, 0.0, 169.0)
 
 
@@ -78,9 +78,9 @@ def test_a_reserve_of_every_window_is_left_for_others() -> None:
     told(budget, (200, 150, 30), (50, 11, 30))
     assert budget.pause("rest") == 0.0
     told(budget, (200, 150, 30), (50, 10, 30))
-    assert budget.pause("rest") == 30.0
+    assert budget.pause("rest") == 31.0
     told(budget, (20_000, 15_000, 200), (5_000, 1_500, 100), "graphql")
-    assert (budget.pause("graphql", 500), budget.pause("graphql", 501)) == (0.0, 100.0)
+    assert (budget.pause("graphql", 500), budget.pause("graphql", 501)) == (0.0, 101.0)
 
 
 def test_a_document_larger_than_a_window_waits_for_a_full_one_only() -> None:
@@ -88,7 +88,7 @@ def test_a_document_larger_than_a_window_waits_for_a_full_one_only() -> None:
     told(budget, (20_000, 20_000, 200), (5_000, 5_000, 100), "graphql")
     assert budget.pause("graphql", 9_000) == 0.0
     told(budget, (20_000, 20_000, 200), (5_000, 4_900, 100), "graphql")
-    assert budget.pause("graphql", 9_000) == 100.0
+    assert budget.pause("graphql", 9_000) == 101.0
 
 
 @pytest.mark.parametrize(

@@ -74,12 +74,14 @@ def check(project: Path) -> None:
 
 
 def test_dlt_init_copies_a_source_that_loads_by_itself(tmp_path: Path) -> None:
-    from buildkite_elt.standin import Standin
+    from buildkite_elt.standin import Budgets, Standin
+    from buildkite_elt.standin.demo import demo
 
     project = tmp_path / "project"
     init(HERE / "dlt", project)
     check(project)
-    with Standin() as buildkite:
+    plenty = Budgets(rest=10**6, rest_user=10**6, graphql=10**6, graphql_user=10**6)
+    with Standin(demo(builds_per_day=3, days=16), budgets=plenty) as buildkite:
         given = {
             "SOURCES__BUILDKITE_CI__ORGANIZATION": next(iter(buildkite.world.organizations)),
             "SOURCES__BUILDKITE_CI__API_TOKEN": buildkite.token,

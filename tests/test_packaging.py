@@ -66,11 +66,11 @@ def test_the_installed_command_helps_and_lists_its_tables(bin_folder: Path, tmp_
     told = run(bin_folder, tmp_path, "tables", "--json")
     assert told.returncode == 0, told.stderr
     shipped = {path.stem for path in (ROOTS["buildkite_ci"] / "buildkite_ci" / "tables").glob("[!_]*.py")}
-    assert {table["name"] for table in json.loads(told.stdout)} == shipped
+    assert {table["table"] for table in json.loads(told.stdout)} == shipped
 
 
 def test_the_installed_demo_loads_a_warehouse(bin_folder: Path, tmp_path: Path) -> None:
-    database = tmp_path / "ci.duckdb"
+    database = tmp_path / "demo.duckdb"
     done = run(bin_folder, tmp_path, "demo", "--database", str(database))
     assert done.returncode == 0, done.stdout + done.stderr
     with duckdb.connect(str(database), read_only=True) as opened:

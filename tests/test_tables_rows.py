@@ -93,7 +93,7 @@ def test_a_wrong_value_hurts_nothing_else(table: Table) -> None:
     found = {json.loads(row["more"])["n"]: row for row in stored.to_pylist()}
     for number, (place, bad) in enumerate(cases):
         if number not in found:
-            assert place == table.key, f"{table.name}: {place} = {bad!r} lost its row"
+            assert place[0] in table.key, f"{table.name}: {place} = {bad!r} lost its row"
             continue
         for column in table.columns:
             shared = min(len(place), len(column.path))

@@ -19,15 +19,22 @@ class DatabaseTrouble(BadInput):
     """The file cannot be used; the text says why and what to do."""
 
 
-def prepare(path: Path) -> None:
-    """Make the file if it is not there, and see that it can be written. Raises DatabaseTrouble."""
-    import duckdb
-
+def sane(path: Path) -> None:
+    """Raise DatabaseTrouble where `path` cannot be a file."""
+    if not path.name:
+        raise DatabaseTrouble("--database is empty: give a file name, such as buildkite.duckdb")
     for above in path.parents:
         if above.exists() and not above.is_dir():
             raise DatabaseTrouble(f"{above} is a file, not a folder: give another --database")
     if path.is_dir():
         raise DatabaseTrouble(f"{path} is a folder: give a file name, such as {path / 'buildkite.duckdb'}")
+
+
+def prepare(path: Path) -> None:
+    """Make the file if it is not there, and see that it can be written. Raises DatabaseTrouble."""
+    import duckdb
+
+    sane(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
@@ -49,6 +56,7 @@ def connect(path: Path, *, read_only: bool = True) -> duckdb.DuckDBPyConnection:
     """A connection in UTC. Raises DatabaseTrouble where there is no such file, it is in use, or no DuckDB file."""
     import duckdb
 
+    sane(path)
     if not path.exists():
         raise DatabaseTrouble(f"There is no {path} yet: `buildkite-elt demo` or `buildkite-elt load` makes it")
     try:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from buildkite_ci.errors import NotFound, Passing
 from buildkite_ci.wire import GRAPHQL_URL, REST_URL
 
 from . import database
@@ -109,9 +110,14 @@ def load(
         if target.destination == "duckdb":
             database.prepare(target.database)
         since = since or datetime.now(UTC) - timedelta(days=30)
-        outcomes = [
-            _organization(origin, slug, target, tables, since, progress, stop, now) for slug in origin.organizations
-        ]
+        outcomes: list[Outcome] = []
+        for slug in origin.organizations:
+            try:
+                outcomes.append(_organization(origin, slug, target, tables, since, progress, stop, now))
+            except (NotFound, Passing) as error:
+                if len(origin.organizations) == 1:
+                    raise
+                outcomes.append(Outcome(slug, failed={"organization": str(error)}))
         stop.obey()
         return outcomes
 

@@ -1,7 +1,7 @@
 """The destination of a load: one load at a time, a dlt pipeline for each organization, and errors that help.
 
 The state lives in the destination and commits with each package, so a load may start from an empty working directory;
-that directory exists only while a load runs, and after one that failed.
+that directory exists only while a load runs, and while a package of a failed one is still to be loaded.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from buildkite_ci.errors import BuildkiteError
+from buildkite_ci.errors import BadInput, BuildkiteError
 
 from . import database
 
@@ -66,6 +66,8 @@ def alone(target: Target) -> Iterator[None]:
     """Hold the lock of a destination and dataset; Busy at once where somebody else does."""
     import filelock
 
+    if target.destination == "duckdb":
+        database.sane(target.database)
     lock = target.work.with_name(f"{target.work.name}.{target.dataset}.lock")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +87,7 @@ def alone(target: Target) -> Iterator[None]:
 def pipeline(target: Target, slug: str) -> Iterator[Pipeline]:
     """The organization's dlt pipeline, its state fetched from the destination, pending packages loaded first.
 
-    Its working directory goes when all went well.
+    Its working directory goes, unless it holds a package that is still to be loaded.
     """
     import dlt
     from dlt.common.destination import Destination
@@ -95,6 +97,11 @@ def pipeline(target: Target, slug: str) -> Iterator[Pipeline]:
         if target.destination == "duckdb"
         else Destination.from_reference(target.destination)
     )
+    if not {"delete-insert", "scd2"} <= set(where.capabilities().supported_merge_strategies or ()):
+        raise BadInput(
+            f"The destination {target.destination} cannot replace rows that changed, so they would be there twice: "
+            "use duckdb, postgres, or another SQL warehouse that dlt merges into"
+        )
     target.work.mkdir(parents=True, exist_ok=True, mode=0o700)
     pipe = dlt.pipeline(
         pipeline_name=pipeline_name(slug),
@@ -106,9 +113,12 @@ def pipeline(target: Target, slug: str) -> Iterator[Pipeline]:
         if pipe.has_pending_data:
             pipe.run()
         pipe.sync_destination()
-    yield pipe
-    pipe.deactivate()
-    shutil.rmtree(target.work, ignore_errors=True)
+    try:
+        yield pipe
+    finally:
+        pipe.deactivate()
+        if not pipe.has_pending_data:
+            shutil.rmtree(target.work, ignore_errors=True)
 
 
 def pipeline_name(slug: str) -> str:

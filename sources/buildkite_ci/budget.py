@@ -127,7 +127,8 @@ class Budget:
                 left, limit = headers.get(f"{name}-Remaining"), headers.get(f"{name}-Limit")
                 reset = seconds(headers.get(f"{name}-Reset"), api)
                 if left and limit and left.isdigit() and limit.isdigit() and reset is not None:
-                    self.buckets[api, name] = Bucket(int(limit), int(left), self.now() + reset)
+                    until = self.now() + reset + 1  # told in whole seconds
+                    self.buckets[api, name] = Bucket(int(limit), int(left), until)
 
     def pause(self, api: str, points: int = 0) -> float:
         """Seconds to wait before the next request, 0 if none. A bucket that is down to its reserve is waited for, not

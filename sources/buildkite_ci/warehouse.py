@@ -17,7 +17,7 @@ def select(
 ) -> list[dict[str, Any]]:
     """Rows of a query, {column: value} each. `{name}` in it stands for a table or a part of SQL, `%s` for a value.
 
-    None where a table is not there yet, no pipeline is running, or the destination does not speak SQL.
+    An empty list where a table is not there yet, no pipeline is running, or the destination does not speak SQL.
     """
     if not Container()[PipelineContext].is_active():
         return []

@@ -180,7 +180,9 @@ class Patient(httpx.BaseTransport):
         except (httpx.TransportError, httpx.DecodingError) as error:
             if can_shrink and isinstance(error, httpx.ReadTimeout):
                 raise TooHeavy(f"{_name(request)} took too long") from error
-            raise Unreachable(f"{_name(request)} did not answer: {_reason(error)}") from error
+            raise Unreachable(
+                f"{_name(request)} did not answer ({_reason(error)}): check the URL and the network"
+            ) from error
         self.budget.told(api, response.headers, len(response.content), response.status_code == 429)
         if can_shrink and response.status_code == 504:
             raise TooHeavy(f"{_name(request)} answered 504")
@@ -284,7 +286,7 @@ def _date(response: httpx.Response) -> datetime:
 
 def _name(request: httpx.Request) -> str:
     """The request as a message may show it: no query, no user."""
-    return f"{request.url.host}{request.url.path}"
+    return f"{request.url.netloc.decode()}{request.url.path}"
 
 
 def _reason(error: Exception) -> str:
