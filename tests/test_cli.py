@@ -20,10 +20,11 @@ import pytest
 import buildkite_elt
 from buildkite_ci.catalog import catalog
 from buildkite_elt import config, show
-from buildkite_elt.loads import Outcome, Target, alone
+from buildkite_elt.loads import Outcome, Target
 from buildkite_elt.report import code
 from buildkite_elt.standin import Standin
 from buildkite_elt.standin.demo import demo
+from buildkite_elt.warehouse import alone
 from conftest import Command
 
 SCRIPT = Path(sys.executable).with_name("buildkite-elt")
@@ -267,7 +268,11 @@ def test_clean(text: str, cleaned: str) -> None:
 
 
 def test_the_exit_code_of_several_organizations() -> None:
-    good, partly, bad = Outcome("a", {"x": 1}), Outcome("b", {"x": 1}, {"y": "no"}), Outcome("c", failed={"x": "no"})
+    good, partly, bad = (
+        Outcome("a", rows={"x": 1}),
+        Outcome("b", rows={"x": 1}, skipped={"y": "no"}),
+        Outcome("c", failed={"x": "no"}),
+    )
     assert [code([good]), code([partly]), code([bad])] == [0, 3, 1]
     assert [code([good, good]), code([good, bad]), code([bad, bad]), code([good, partly])] == [0, 3, 1, 3]
 
@@ -338,3 +343,31 @@ def test_the_demo_twice(command: Command, database: Path) -> None:
         assert sorted(ids(database, table)) == sorted(expected)
     for words in ("How builds end", "Slowest pipelines", "GraphQL points", "buildkite-elt status"):
         assert words in second.stdout
+
+
+def test_a_limit_leaves_the_rest_for_the_next_load(command: Command, standin: Standin, database: Path) -> None:
+    words = ("load", "builds", "-o", "acme-inc", "--since", "2026-01-01", "--json")
+    first = command(*words, "--max-requests", "1", "--reserve", "0.5")
+    assert first.exit_code == 3, first.output
+    assert standin.count("rest").requests == 1
+    (outcome,) = json.loads(first.stdout)["organizations"]
+    assert "1 REST requests" in outcome["waiting"]["builds"]
+    assert command(*words).exit_code == 0
+    assert sorted(ids(database, "builds")) == sorted(truth(standin)["builds"])
+    assert command("load", "--reserve", "120%").exit_code == command("load", "--max-points", "0").exit_code == 2
+
+
+def test_verify_says_what_is_missing_and_how_to_get_it(command: Command, standin: Standin, database: Path) -> None:
+    assert command("verify").exit_code == 1
+    assert command("load", "builds", "-o", "acme-inc", "--since", "2026-01-01").exit_code == 0
+    told = command("verify", "-o", "acme-inc", "--sample", "3")
+    assert (told.exit_code, "Recall 100 %, 0 stale" in told.stdout) == (0, True), told.output
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("DELETE FROM ci.builds WHERE id = (SELECT min(id) FROM ci.builds)")
+    told = command("verify", "-o", "acme-inc", "--json")
+    assert told.exit_code == 1
+    (found,) = json.loads(told.stdout)["organizations"]
+    (again,) = [text.partition(": ")[0].split()[1:] for text in found["next"] if "--again" in text]
+    assert "Recall 99" in command("verify", "-o", "acme-inc").stdout
+    assert command(*again, "-o", "acme-inc").exit_code == 0
+    assert command("verify", "-o", "acme-inc").exit_code == 0

@@ -95,3 +95,10 @@ def test_since(text: str, moment: datetime | None) -> None:
 def test_since_refuses_what_is_to_come() -> None:
     with pytest.raises(BadInput, match="future"):
         config.since("2026-10-02", NOON)
+
+
+def test_share() -> None:
+    assert [config.share(text) for text in ("20%", " 0.2 ", "0", "99.5%")] == pytest.approx([0.2, 0.2, 0.0, 0.995])
+    for text in ("", "20", "100%", "-1%", "nan", "much"):
+        with pytest.raises(BadInput, match="--reserve"):
+            config.share(text)

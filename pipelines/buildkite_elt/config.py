@@ -157,6 +157,18 @@ def _among(name: str, known: Sequence[str], option: str) -> None:
         raise BadInput(f"{option} does not know {name!r}. {hint}")
 
 
+def share(text: str) -> float:
+    """`20%` or `0.2` as a part of one, from 0 to below 1."""
+    told = text.strip()
+    try:
+        part = float(told.removesuffix("%")) / (100 if told.endswith("%") else 1)
+    except ValueError:
+        part = -1.0
+    if not 0 <= part < 1:
+        raise BadInput(f"--reserve {text!r} is no part of a rate limit: say 20% or 0.2, from 0% to less than 100%")
+    return part
+
+
 def since(text: str, now: datetime | None = None) -> datetime | None:
     """`30d`, `12h` or `2w` ago, a date, or a timestamp (UTC where it says none); None for an empty text."""
     now, text = now or datetime.now(UTC), text.strip()

@@ -109,6 +109,14 @@ def span(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def size(count: float) -> str:
+    """640 B, 2.5 kB, 17 MB, 1.2 GB."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if count >= unit:
+            return f"{count / unit:.2g} {name}" if count < 10 * unit else f"{count / unit:,.0f} {name}"
+    return f"{count:.0f} B"
+
+
 def table(names: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "", cut: int | None = None) -> bool:
     """A table on standard output, or where it is too wide one line a value.
 

@@ -17,6 +17,9 @@ from .errors import BadAnswer, NotFound, QueryRefused, WriteRefused
 from .rest import Page
 from .wire import Answer, Wire
 
+INSIDE = {"edges", "node", "nodes", "pageInfo"}
+"""The parts of a connection."""
+
 
 class OverWire(Transport):
     """gql's seam: its requests go through our one client, and nothing but a query does."""
@@ -31,7 +34,10 @@ class OverWire(Transport):
         if points > SINGLE_QUERY:
             raise QueryRefused(f"{self.where}: it may cost {points} points, and one query at most {SINGLE_QUERY}")
         self.answer = self.wire.post(request.payload, points)
-        return ExecutionResult(data=self.answer.body.get("data"), errors=self.answer.body.get("errors"))
+        data, errors = self.answer.body.get("data"), self.answer.body.get("errors")
+        if data is None and not errors:
+            raise BadAnswer(f"{self.where}: an answer with neither data nor errors")
+        return ExecutionResult(data=data, errors=errors)
 
 
 def refuse_writes(request: GraphQLRequest, where: str) -> None:
@@ -50,16 +56,22 @@ def pages(wire: Wire, file: Path, variables: Mapping[str, Any]) -> Iterator[Page
     request = read(file)
     path = page_path(request, file.name)
     after: str | None = None
+    asked: set[Any] = {None}
     while True:
         body, answer = execute(wire, request, {**variables, "after": after}, file.name)
         connection = follow(body, path, file.name, str(variables.get("organization")))
+        for operation in request.document.definitions:
+            whole(operation, body, file.name)
         yield Page([rest_spelling(node) for node in nodes(connection, file.name)], answer.at)
-        info = connection.get("pageInfo") or {}
-        if not info.get("hasNextPage"):
+        info = connection.get("pageInfo")
+        if not isinstance(info, dict) or "hasNextPage" not in info:
+            raise BadAnswer(f"{file.name}: a page does not say whether there is a next one")
+        if not info["hasNextPage"]:
             return
-        if info.get("endCursor") in (None, after):
+        if info.get("endCursor") in asked:
             raise BadAnswer(f"{file.name}: there is a next page, but its cursor does not move on")
         after = info["endCursor"]
+        asked.add(after)
 
 
 def read(file: Path) -> GraphQLRequest:
@@ -79,8 +91,7 @@ def execute(wire: Wire, request: GraphQLRequest, variables: Mapping[str, Any], w
         data = Client(transport=transport).execute(sent)
     except TransportQueryError as error:
         raise QueryRefused("; ".join(_told(one, where) for one in error.errors or [])) from None
-    if transport.answer is None or data is None:
-        raise BadAnswer(f"{where}: an answer with neither data nor errors")
+    assert transport.answer
     return data, transport.answer
 
 
@@ -104,7 +115,7 @@ def page_path(request: GraphQLRequest, where: str) -> list[str]:
 def _path(selected: Any) -> list[str] | None:
     for one in fields(selected.selection_set, {}):
         key = (one.alias or one.name).value
-        if _takes_after(one):
+        if takes_after(one):
             return [key]
         below = _path(one) if one.selection_set else None
         if below:
@@ -112,7 +123,7 @@ def _path(selected: Any) -> list[str] | None:
     return None
 
 
-def _takes_after(one: FieldNode) -> bool:
+def takes_after(one: FieldNode) -> bool:
     return any(isinstance(a.value, VariableNode) and a.value.name.value == "after" for a in one.arguments or ())
 
 
@@ -125,6 +136,19 @@ def follow(data: Any, path: list[str], where: str, organization: str) -> dict[st
         if data is None:
             raise BadAnswer(f"{where}: {key} is null")
     return dict(data)
+
+
+def whole(selected: Any, value: Mapping[str, Any], where: str) -> None:
+    """Raise BadAnswer where a connection, at whatever depth, or something in it is null: rows would go missing."""
+    for one in fields(selected.selection_set, {}):
+        key, found = (one.alias or one.name).value, value.get((one.alias or one.name).value)
+        below = {field.name.value for field in fields(one.selection_set, {})}
+        rows = found if isinstance(found, list) else [found]
+        if (key in INSIDE or below & INSIDE) and any(row is None for row in rows):
+            raise BadAnswer(f"{where}: {key} is null, or holds a null")
+        for row in rows:
+            if isinstance(row, dict):
+                whole(one, row, where)
 
 
 def nodes(connection: Mapping[str, Any], where: str) -> list[dict[str, Any]]:

@@ -45,6 +45,11 @@ class State:
                 joined.append(one)
         self.kept["covered"] = [[begin.isoformat(), end.isoformat()] for begin, end in joined]
 
+    def uncover(self, since: datetime) -> None:
+        """Forget that items created at or after `since` have been read."""
+        older = [(begin, min(end, since)) for begin, end in self.covered if begin < since]
+        self.kept["covered"] = [[begin.isoformat(), end.isoformat()] for begin, end in older]
+
     def gap(self) -> Interval | None:
         """The newest interval since `since` that is not covered, below the newest that is; None if there is none."""
         covered = self.covered

@@ -1,0 +1,293 @@
+"""`plan`: what a load would cost, told by cheap counts before anything is spent on data (buildkite_ci.probe).
+
+It reads the file's own state, so of a second load it says what that one would cost. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from buildkite_ci.budget import Budget, Limits
+from buildkite_ci.catalog import catalog, families, with_families
+from buildkite_ci.errors import ScopeMissing
+from buildkite_ci.probe import LIGHT, Cost, Counts, Probe, listed, walked, windows
+from buildkite_ci.table import Errand, GraphQL, Inside, Rest, Table
+from buildkite_ci.times import told
+from buildkite_ci.wire import Wire
+
+from . import show
+from .known import Known, read
+
+if TYPE_CHECKING:
+    from .loads import Origin, Target
+
+USUAL = {"rest": {"user": 50, "organization": 200}, "graphql": {"user": 5_000, "organization": 20_000}}
+"""Limits of a window where no answer told of it (api.md 2.1, 2.2)."""
+WINDOW = {"rest": 1.0, "graphql": 5.0}
+"""Minutes."""
+TYPICAL = 1_500
+"""Bytes of an item where no load has told yet, roughly."""
+PAGE = 20
+"""Builds that are read to see how many jobs and bytes one has, where no load has told yet."""
+STANDING = {"agents", "members", "clusters", "teams"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One table of the plan. `why`: why it would be left out, or what is odd about its figures; rows, bytes: None
+    where nothing tells."""
+
+    table: str
+    api: str
+    requests: int = 0
+    points: int = 0
+    rows: int | None = None
+    bytes: int | None = None
+    why: str = ""
+
+
+def plan(
+    origin: Origin,
+    target: Target,
+    wanted: tuple[str, ...] = (),
+    since: datetime | None = None,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[dict[str, Any]]:
+    """What a load of these tables since `since` (30 days back for None) would cost: one JSON object for each
+    organization. Raises what errors.py lists."""
+    found, since = [], since or datetime.now(UTC) - timedelta(days=30)
+    for slug in origin.organizations:
+        budget = Budget(reserve=origin.reserve)
+        with Wire(origin.token, origin.rest_url, origin.graphql_url, budget=budget, sleep=sleep) as wire:
+            probe, known = Probe(wire, slug), read(target, slug, since)
+            lines = _Planner(probe, known, since).lines(with_families(wanted))
+            found.append(_document(origin, slug, since, known, lines, probe))
+    return found
+
+
+class _Planner:
+    """The lines of one plan; asks as little as they need."""
+
+    def __init__(self, probe: Probe, known: Known, since: datetime) -> None:
+        self.probe, self.known, self.since = probe, known, since
+        self.scopes = probe.scopes()
+        self.counts = Counts()
+
+    def lines(self, selected: Mapping[str, Table]) -> list[Line]:
+        able = {n: t for n, t in selected.items() if t.scope in ("", *self.scopes)}
+        above = {t.fetch.each for t in able.values() if isinstance(t.fetch, Rest) and t.fetch.each}
+        above |= {"pipelines" for name, t in able.items() if isinstance(t.fetch, Errand)}
+        parents = {name: catalog()[name] for name in sorted(above - able.keys())}
+        self._count({**able, **parents})
+        found = [self._parent(table) for table in parents.values()]
+        for family, readers in families(selected.values()).items():
+            if family in able:
+                found += self._family(catalog()[family], readers, "builds" in able)
+            else:
+                found += [Line(one.name, one.fetch.api, why=str(ScopeMissing(one.scope))) for one in readers]
+        return sorted(found, key=lambda line: line.table)
+
+    def _count(self, able: Mapping[str, Table]) -> None:
+        """How long each listing is: by GraphQL where the token may, else by REST."""
+        spans = windows(self.known.kept, self.since, self.probe.at or self.since, _lag()) if "builds" in able else []
+        if "graphql" in self.scopes:
+            if STANDING & able.keys():
+                self.probe.standing(self.counts)
+            if {"builds", "pipelines"} & able.keys():
+                self.probe.pipelines(self.counts, spans)
+        for name, table in able.items():
+            fetch = table.fetch
+            if not isinstance(fetch, Rest) or fetch.each or fetch.one or not fetch.paged:
+                continue
+            if not fetch.since and name not in self.counts.listings:
+                self.counts.listings[name] = self.probe.count(fetch.path, name) or 0
+            elif fetch.since and not self.counts.builds:
+                self.counts.builds = [self._between(fetch, *span) for span in spans]
+
+    def _between(self, fetch: Rest, begin: datetime, end: datetime | None) -> int:
+        asked = {**LIGHT, "created_from": told(begin), **({"created_to": told(end)} if end else {})}
+        return self.probe.count(fetch.path, "builds created", asked) or 0
+
+    def _parent(self, table: Table) -> Line:
+        cost = listed(self.counts.listings.get(table.name, 0))
+        return Line(table.name, table.fetch.api, cost, why="its listing only: other tables are asked for by it")
+
+    def _family(self, table: Table, readers: Sequence[Table], with_builds: bool) -> list[Line]:
+        fetch = table.fetch
+        if isinstance(fetch, GraphQL):
+            cost = self.probe.document(table)
+        elif isinstance(fetch, Errand):
+            left, of = self.known.waiting.get(table.name, 0), catalog()[fetch.of].fetch
+            if with_builds and isinstance(of, Rest):
+                left += self._ended(of, timedelta(0))
+            cost = Cost(min(left, fetch.at_most))
+        elif isinstance(fetch, Rest) and fetch.since:
+            cost = self._windowed(fetch)
+        elif isinstance(fetch, Rest):
+            cost = self._listing(table, fetch)
+        else:
+            cost = Cost(0)
+        size = self._size(table)
+        found = []
+        for one in readers:
+            rows = self._rows(one, cost)
+            weight = round(cost.rows * size) if one is table and cost.rows is not None else None
+            mine = cost if one is table else Cost(0)
+            found.append(Line(one.name, fetch.api, mine.requests, mine.points, rows, weight))
+        return found
+
+    def _listing(self, table: Table, fetch: Rest) -> Cost:
+        if fetch.each:
+            parents = self.counts.listings.get(fetch.each, 0)
+            children = self.counts.children.get(table.name, [])[:parents]
+            unseen = parents - len(children)
+            rows = sum(children) if not unseen else self.known.rows.get(table.name)
+            return Cost(sum(map(listed, children)) + unseen, rows=rows)
+        if fetch.one or not fetch.paged:
+            return Cost(1, rows=1 if fetch.one else self.known.rows.get(table.name))
+        count = self.counts.listings.get(table.name, 0)
+        return Cost(listed(count), rows=count)
+
+    def _windowed(self, fetch: Rest) -> Cost:
+        """The walks that sync.py would make: the windows of creation, and of a later load what ended and is open."""
+        kept, requests, rows = self.known.kept, sum(map(walked, self.counts.builds)), sum(self.counts.builds)
+        if not kept.get("covered") or not fetch.since:
+            return Cost(requests, rows=rows)
+        asked = {**LIGHT, "created_from": told(datetime.fromisoformat(kept["covered"][0][0]))}
+        ended = self._ended(fetch, fetch.since.lag)
+        still = self.probe.count(fetch.path, "open builds", {**asked, "state[]": list(fetch.since.open)}) or 0
+        lost = max(len(kept.get("open", {})) - ended - still, 0)
+        return Cost(requests + walked(ended) + walked(still) + lost, rows=rows + ended + still + lost)
+
+    def _ended(self, fetch: Rest, lag: timedelta) -> int:
+        """Builds that ended since the last load, and `lag` before it."""
+        kept = self.known.kept
+        if not kept.get("covered") or not fetch.since:
+            return sum(self.counts.builds)
+        asked = {**LIGHT, "created_from": told(datetime.fromisoformat(kept["covered"][0][0]))}
+        asked[fetch.since.finished] = told(datetime.fromisoformat(kept["swept"]) - lag)
+        return self.probe.count(fetch.path, "builds that ended", asked) or 0
+
+    def _size(self, table: Table) -> float:
+        """Bytes of an item."""
+        known = self.known.size.get(table.name)
+        if isinstance(table.fetch, Rest) and table.fetch.since and (known is None or self.known.jobs is None):
+            jobs, size = self.probe.sample(PAGE, sum(self.counts.builds))
+            self.known.jobs = jobs if self.known.jobs is None else self.known.jobs
+            return size if known is None else known
+        return TYPICAL if known is None else known
+
+    def _rows(self, one: Table, cost: Cost) -> int | None:
+        if not isinstance(one.fetch, Inside):
+            return cost.rows
+        if one.name == "jobs" and cost.rows is not None and self.known.jobs is not None:
+            return round(cost.rows * self.known.jobs)
+        return len(self.scopes) if one.name == "access_token_scopes" else self.known.rows.get(one.name)
+
+
+def _lag() -> Any:
+    fetch = catalog()["builds"].fetch
+    return fetch.since.lag if isinstance(fetch, Rest) and fetch.since else None
+
+
+def _document(
+    origin: Origin, slug: str, since: datetime, known: Known, lines: list[Line], probe: Probe
+) -> dict[str, Any]:
+    """`plan --json`."""
+    windows_of = limits(probe.wire.budget)
+    rest = sum(line.requests for line in lines if line.api == "REST")
+    points = sum(line.points for line in lines)
+
+    def minutes(requests: int, points: int) -> dict[str, float]:
+        told = {}
+        for who in ("user", "organization"):
+            spans = (
+                amount / usable(windows_of[api][who], origin.reserve) * WINDOW[api]
+                for api, amount in (("rest", requests), ("graphql", points))
+            )
+            told[f"minutes_{who}"] = round(max(spans), 2)
+        return told
+
+    allowed = origin.limits or Limits()
+    most = usable(windows_of["rest"]["user"], origin.reserve), usable(windows_of["graphql"]["user"], origin.reserve)
+    covered = known.kept.get("covered") or []
+    return {
+        "organization": slug,
+        "since": since,
+        "covered": covered,
+        "tables": [asdict(x) | minutes(x.requests if x.api == "REST" else 0, x.points) for x in lines],
+        "total": {
+            "requests": sum(line.requests for line in lines),
+            "rest_requests": rest,
+            "points": points,
+            "rows": sum(line.rows or 0 for line in lines),
+            "bytes": sum(line.bytes or 0 for line in lines),
+            **minutes(rest, points),
+        },
+        "reserve": origin.reserve,
+        "limits": windows_of,
+        "later": {
+            "requests": _left(rest, allowed.requests, allowed.minutes, most[0], WINDOW["rest"]),
+            "points": _left(points, allowed.points, allowed.minutes, most[1], WINDOW["graphql"]),
+        },
+        "probes": [asdict(one) for one in probe.asked],
+    }
+
+
+def limits(budget: Budget) -> dict[str, dict[str, int]]:
+    """The limit of each window, as the answers told it."""
+    names, told = {"user": "RateLimit-User", "organization": "RateLimit"}, budget.buckets
+    return {
+        api: {who: told[api, name].limit if (api, name) in told else USUAL[api][who] for who, name in names.items()}
+        for api in USUAL
+    }
+
+
+def usable(limit: int, reserve: float) -> int:
+    """What a window leaves beside the reserve, 1 at least."""
+    return max(limit - int(limit * reserve), 1)
+
+
+def _left(amount: int, most: int | None, minutes: float | None, window: int, length: float) -> int:
+    """What this run's own limits leave for a later one. The first window is there at once."""
+    by_time = None if minutes is None else (math.floor(minutes / length) + 1) * window
+    return max([0, *(amount - one for one in (most, by_time) if one is not None)])
+
+
+COLUMNS = ("requests", "points", "rows", "bytes", "minutes_user", "minutes_organization")
+
+
+def tell(found: dict[str, Any]) -> None:
+    """A plan for people."""
+    names = ("table", "api", "requests", "points", "rows", "size", "min, your limit", "min, organization's")
+    lines = [one for one in found["tables"] if not one["why"] or one["requests"]]
+    show.table(
+        names,
+        [_cells(one) for one in [*lines, {"table": "total", "api": ""} | found["total"]]],
+        title=found["organization"],
+    )
+    for one in found["tables"]:
+        if one["why"]:
+            show.say(f"{one['table']}: {one['why']}", "" if one["requests"] else "yellow")
+    covered, later, asked = found["covered"], found["later"], found["probes"]
+    begun = f"Builds are loaded until {covered[-1][1][:16]} UTC: this is what is new" if covered else "A first load"
+    show.say(f"{begun}. Of each window {found['reserve']:.0%} is left for others")
+    if later["requests"] or later["points"]:
+        left = f"{later['requests']:,} requests and {later['points']:,} points"
+        show.say(f"The limits of this run leave {left} for a later one; the newest builds come first", "yellow")
+    spent = f"{sum(one['requests'] for one in asked)} requests, {sum(one['points'] for one in asked)} points"
+    show.say(f"To know this, {spent} were spent:", "dim")
+    for one in asked:
+        show.say(f"  {one['what']}: {one['requests']} requests, {one['points']} points", "dim")
+
+
+def _cells(line: dict[str, Any]) -> list[Any]:
+    size = None if line["bytes"] is None else show.size(line["bytes"])
+    told = [size if name == "bytes" else line[name] for name in COLUMNS]
+    return [line["table"], line["api"], *told]
