@@ -13,10 +13,10 @@ export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types format docs
+.PHONY: help demo test lint types format docs bench-cost
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  ARGS=… is handed on: make test ARGS='-k retries', make demo ARGS=--json"
 
 demo: $(READY) ## A whole organization's CI in buildkite.duckdb, and a report; needs no token
@@ -36,9 +36,11 @@ format: $(READY) ## Style, mended
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-docs: $(READY) ## docs/tables.md, from the tables themselves
-	@$(BIN)/buildkite-elt tables --markdown > docs/tables.md.new
-	@mv docs/tables.md.new docs/tables.md
+docs: $(READY) ## docs/tables.md and README's scopes, from the tables themselves
+	@$(BIN)/python -c 'from pathlib import Path; from buildkite_elt import describe; describe.write(Path())'
+
+bench-cost: $(READY) ## docs/benchmarks.md: requests and losses of ours and of others, some minutes
+	@$(BIN)/python -m bench.cost --write docs/benchmarks.md --date "$$(date -u +%F)" $(ARGS)
 
 # Made once, and again when the lock or the project's needs change. uv where it is on PATH and new enough (pyproject
 # says how new); otherwise a pinned one is put into .venv, where `uv sync` leaves it alone.
@@ -46,7 +48,7 @@ $(READY): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "This needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo missing)." \
 			"Name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
-	@echo "Setting up .venv from uv.lock; this happens once and takes a minute or so."
+	@echo "Setting up .venv from uv.lock; this happens once and takes a minute or so." >&2
 	@set -e; if uv python find "$(PYTHON)" >/dev/null 2>&1; then \
 		uv sync --quiet --locked --python "$(PYTHON)"; \
 	else \

@@ -11,7 +11,7 @@ from buildkite_ci import buildkite
 
 def load() -> None:
     """Everything that the token may read; a second run asks only for what is new, ended or was open."""
-    pipeline = dlt.pipeline(pipeline_name="buildkite_ci", destination="duckdb", dataset_name="buildkite")
+    pipeline = dlt.pipeline(pipeline_name="buildkite_ci", destination="duckdb", dataset_name="ci")
     print(pipeline.run(buildkite()))
 
 

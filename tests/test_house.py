@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from buildkite_ci.catalog import catalog
-from buildkite_ci.table import Ours
+from buildkite_elt import describe
 
 ROOT = Path(__file__).parents[1]
 KERNEL = ROOT / "sources" / "buildkite_ci"
@@ -214,13 +213,11 @@ def test_the_papers_name_only_targets_that_are_there(paper: str) -> None:
     assert named <= targets().keys(), f"{paper}: no such target: {named - targets().keys()}"
 
 
-def test_the_readme_tells_which_scope_fills_which_table() -> None:
-    told = re.findall(
-        r"^\| `?(read_\w+|graphql|none)`? \| (.+) \|$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE
-    )
-    named = {table: scope for scope, tables in told for table in tables.split(", ")}
-    asked = [table for table in catalog().values() if not isinstance(table.fetch, Ours)]
-    assert named == {table.name: table.scope or "none" for table in asked}
+def test_what_make_docs_writes_is_as_the_tables_are() -> None:
+    told = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert told == describe.markdown(), "a table has changed: run `make docs`"
+    assert readme == describe.written(readme), "a table has changed: run `make docs`"
 
 
 def test_make_alone_tells_every_target() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from buildkite_ci.catalog import catalog, find
-from buildkite_ci.table import Table
+from buildkite_ci.table import Ours, Table
 
 from . import show
 
@@ -46,6 +47,30 @@ def tell(name: str = "") -> None:
 def markdown() -> str:
     """docs/tables.md: the same text for the same tables."""
     return "\n".join(_lines())
+
+
+BEGIN, END = "<!-- begin: written by make docs -->", "<!-- end -->"
+
+
+def scopes() -> str:
+    """README's table of scopes: what each lets a load fill."""
+    asked = [table for table in catalog().values() if not isinstance(table.fetch, Ours)]
+    order = list(dict.fromkeys(sorted((table.scope for table in asked), key=lambda scope: (not scope, scope))))
+    rows = ((f"`{s}`" if s else "none", ", ".join(t.name for t in asked if t.scope == s)) for s in order)
+    return "\n".join(["| scope | tables it fills |", "|---|---|", *(f"| {scope} | {names} |" for scope, names in rows)])
+
+
+def written(readme: str) -> str:
+    """README with its table of scopes as it is now."""
+    before, rest = readme.split(BEGIN)
+    return f"{before}{BEGIN}\n{scopes()}\n{END}{rest.split(END, 1)[1]}"
+
+
+def write(root: Path) -> None:
+    """`make docs`: docs/tables.md, and the table of scopes in README.md."""
+    (root / "docs" / "tables.md").write_text(markdown(), encoding="utf-8")
+    readme = root / "README.md"
+    readme.write_text(written(readme.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def _lines() -> Iterator[str]:
