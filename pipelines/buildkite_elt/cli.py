@@ -379,6 +379,8 @@ def sql(
     if json and csv:
         raise typer.BadParameter("--json and --csv exclude each other")
     text = sys.stdin.read() if query == "-" else Path(query).read_text("utf-8") if query.endswith(".sql") else query
+    if not text.strip():
+        raise typer.BadParameter("there is no SQL in it")
     with statuses.opened(database, dataset) as connection:
         results = statuses.run(connection, text, None if json or csv else rows)
         statuses.tell_results(results, "json" if json else "csv" if csv else "")

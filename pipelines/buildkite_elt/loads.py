@@ -115,9 +115,10 @@ def load(
             try:
                 outcomes.append(_organization(origin, slug, target, tables, since, progress, stop, now))
             except (NotFound, Passing) as error:
+                told = NotFound(f"The organization {slug!r}") if isinstance(error, NotFound) else error
                 if len(origin.organizations) == 1:
-                    raise
-                outcomes.append(Outcome(slug, failed={"organization": str(error)}))
+                    raise told from None
+                outcomes.append(Outcome(slug, failed={"organization": str(told)}))
         stop.obey()
         return outcomes
 

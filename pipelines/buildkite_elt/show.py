@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 import sys
 import time
@@ -60,19 +61,34 @@ def note(text: str, style: str = "") -> None:
 
 
 def plain(value: Any) -> Any:
-    """What JSON has no word for: moments in ISO 8601, spans in seconds, anything else as text."""
+    """What JSON has no word for: moments in ISO 8601, spans in seconds, bytes in hex, anything else as text."""
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, Decimal):
         return float(value)
+    if isinstance(value, bytes):
+        return value.hex()
     return str(value)
+
+
+NARROW = 70
+"""Columns of a terminal below which a table that does not fit is told line by line."""
 
 
 def as_json(document: Any) -> None:
     """One JSON document on standard output, in ASCII, so that it steers nothing either."""
-    sys.stdout.write(json.dumps(document, indent=2, default=plain) + "\n")
+    sys.stdout.write(json.dumps(_finite(document), indent=2, default=plain, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they are null."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def as_csv(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -129,7 +145,7 @@ def table(names: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "", 
     if title:
         to.print(Text(title, style="bold"))
     widths = [max(len(name), *(len(row[n]) for row in shown), 0) for n, name in enumerate(names)]
-    if sum(widths) + 2 * len(names) > to.width and len(names) > 6:
+    if sum(widths) + 2 * len(names) > to.width and (len(names) > 6 or to.width < NARROW):
         _records(to, names, shown)
         return shortened
     grid = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim", show_edge=False)

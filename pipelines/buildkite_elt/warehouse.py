@@ -90,13 +90,8 @@ def pipeline(target: Target, slug: str) -> Iterator[Pipeline]:
     Its working directory goes, unless it holds a package that is still to be loaded.
     """
     import dlt
-    from dlt.common.destination import Destination
 
-    where: Any = (
-        dlt.destinations.duckdb(str(target.database))
-        if target.destination == "duckdb"
-        else Destination.from_reference(target.destination)
-    )
+    where = _destination(target)
     if not {"delete-insert", "scd2"} <= set(where.capabilities().supported_merge_strategies or ()):
         raise BadInput(
             f"The destination {target.destination} cannot replace rows that changed, so they would be there twice: "
@@ -119,6 +114,20 @@ def pipeline(target: Target, slug: str) -> Iterator[Pipeline]:
         pipe.deactivate()
         if not pipe.has_pending_data:
             shutil.rmtree(target.work, ignore_errors=True)
+
+
+def _destination(target: Target) -> Any:
+    """The destination as dlt knows it. Raises BadInput where it does not."""
+    import dlt
+    from dlt.common.destination import Destination
+    from dlt.common.destination.exceptions import DestinationException
+
+    if target.destination == "duckdb":
+        return dlt.destinations.duckdb(str(target.database))
+    try:
+        return Destination.from_reference(target.destination)
+    except (DestinationException, ImportError, ValueError):
+        raise BadInput(f"dlt knows no destination {target.destination!r}: try duckdb or postgres") from None
 
 
 def pipeline_name(slug: str) -> str:
@@ -144,6 +153,9 @@ def named(target: Target) -> Iterator[None]:
 
 
 def _sentence(error: BaseException, target: Target) -> str:
+    from dlt.common.configuration.exceptions import ConfigFieldMissingException
+    from dlt.common.exceptions import MissingDependencyException
+
     deepest = error
     while deepest.__cause__ or deepest.__context__:
         deepest = deepest.__cause__ or deepest.__context__ or deepest
@@ -151,6 +163,11 @@ def _sentence(error: BaseException, target: Target) -> str:
     if "No space left" in str(error) or "No space left" in first:
         return "The disk is full. What was committed stays; free some space and load again, nothing is lost"
     where = str(target.database) if target.destination == "duckdb" else target.destination
+    if isinstance(deepest, ConfigFieldMissingException):
+        told = f"[destination.{target.destination}.credentials] in .dlt/secrets.toml"
+        return f"dlt lacks the settings of {where}: put them under {told}, or into its environment variables"
+    if isinstance(deepest, MissingDependencyException):
+        return f"{where} needs packages that are not here: pip install 'dlt[{target.destination}]'"
     return f"Loading into {where} failed: {first}. What was committed stays, and the next load goes on from there"
 
 
