@@ -112,7 +112,7 @@ def test_load_then_status_then_sql(command: Command, standin: Standin, database:
 
     told = json.loads(command("status", "--json").stdout)
     rows = {one["table"]: one for one in told["tables"]}
-    assert set(rows) == set(catalog())
+    assert set(rows) >= {name for name, table in catalog().items() if table.by_default}
     (organization,) = standin.world.organizations.values()
     assert rows["builds"]["rows"] == len(organization.builds)
     assert rows["pipelines"]["rows"] == len(organization.pipelines)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Busy", "LoadFailed", "Origin", "Outcome", "Target", "load"]
 
-PACKAGE = 1_000
-"""Builds in one load package: a crash costs at most so many, about ten requests."""
+PACKAGE = 20_000
+"""Builds and jobs in one load package, and a page more: a crash costs at most so many, and memory holds no more."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _organization(
     from . import books
 
     outcome, began = Outcome(slug, str(uuid.uuid4())), datetime.now(UTC)
-    budget = Budget(now, origin.reserve, origin.limits or Limits(), lambda: stop.asked is not None)
+    budget = Budget(now, origin.reserve, origin.limits or Limits(), lambda: stop.asked is not None, stop.blocking)
     wire = Wire(origin.token, origin.rest_url, origin.graphql_url, budget=budget, sleep=stop.sleep)
     with wire, pipeline(target, slug) as pipe:
         run = Run(wire, slug, since, Privacy(frozenset(origin.show), origin.hash_key), PACKAGE, forgiving=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -14,15 +15,15 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """While it is entered, the first signal only makes a note (and ends a wait); the second interrupts at once."""
+    """While it is entered, the first signal only makes a note (and ends what blocks); the second interrupts at once."""
 
     def __init__(self, sleep: Callable[[float], None]) -> None:
         self.asked: int | None = None
-        self._sleep, self._sleeping = sleep, False
+        self._sleep, self._blocked = sleep, False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Stop:
-        if threading.current_thread() is threading.main_thread():
+        if _main():
             self._before = {number: signal.signal(number, self._heard) for number in SIGNALS}
         return self
 
@@ -34,16 +35,24 @@ class Stop:
         if self.asked is not None:
             raise KeyboardInterrupt
         self.asked = number
-        if self._sleeping:
+        if self._blocked:
             raise Stopped
 
-    def sleep(self, seconds: float) -> None:
-        """Sleep; Stopped where a signal comes meanwhile."""
-        self._sleeping = True
+    @contextlib.contextmanager
+    def blocking(self) -> Iterator[None]:
+        """Around what may take long and can be broken off: Stopped where a signal comes meanwhile."""
+        if not _main():
+            yield
+            return
+        before, self._blocked = self._blocked, True
         try:
-            self._sleep(seconds)
+            yield
         finally:
-            self._sleeping = False
+            self._blocked = before
+
+    def sleep(self, seconds: float) -> None:
+        with self.blocking():
+            self._sleep(seconds)
 
     def obey(self) -> None:
         """End as the signal wants it, now that what was read is committed."""
@@ -51,3 +60,8 @@ class Stop:
             raise SystemExit(128 + signal.SIGTERM)
         if self.asked is not None:
             raise KeyboardInterrupt
+
+
+def _main() -> bool:
+    """Whether this is the thread that hears signals."""
+    return threading.current_thread() is threading.main_thread()

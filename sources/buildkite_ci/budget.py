@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from dataclasses import fields as dataclass_fields
 from threading import Lock, local
@@ -78,14 +79,15 @@ class Budget:
     """The one account of what was spent and what is left, shared by all threads and tables.
 
     reserve: the part of each window, of the organization's and of the user's, that is left for others, 0 to 1.
-    now: a monotonic clock in seconds; a test gives its own. stopped: whether the run was asked to end. `doing` names
-    the table that this thread works for.
+    now: a monotonic clock in seconds; a test gives its own. stopped: whether the run was asked to end; blocking:
+    entered around what a wish to end may break off. `doing` names the table that this thread works for.
     """
 
     now: Callable[[], float] = time.monotonic
     reserve: float = RESERVE
     limits: Limits = Limits()
     stopped: Callable[[], bool] = lambda: False
+    blocking: Callable[[], AbstractContextManager[None]] = nullcontext
     buckets: dict[tuple[str, str], Bucket] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
     by_table: dict[tuple[str, str], Spent] = field(default_factory=dict)

@@ -51,7 +51,7 @@ class Report:
 class Run:
     """One extraction of one organization.
 
-    since: builds created at or after it are selected. at_most: items of a since-listing in one load package, None for
+    since: builds created at or after it are selected. at_most: rows of a since-listing in one load package, None for
     all. forgiving: a family that fails is noted in the report and the others go on. sweep: look for what changed.
     again: read what was created since `since` once more, though it is covered.
     """

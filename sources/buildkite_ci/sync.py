@@ -103,7 +103,7 @@ def _fill(
     window: tuple[datetime, datetime | None],
     at_most: int | None,
 ) -> Iterator[Page]:
-    """One window, newest first, down to `at_most` items; as far as it came it is covered, whatever stopped it.
+    """One window, newest first, down to `at_most` rows; as far as it came it is covered, whatever stopped it.
 
     A window without an end ends at the server's clock when the first page was made: what comes later is a next load's.
     """
@@ -114,12 +114,17 @@ def _fill(
             end = end or page.at
             state.kept.setdefault("swept", page.at.isoformat())
             yield page
-            reached, count = page.reached, count + len(page.items)
+            reached, count = page.reached, count + rows(page)
             if at_most and count >= at_most:
                 break
     finally:
         if reached and end:
             state.cover(reached, end)
+
+
+def rows(page: Page) -> int:
+    """How many rows a page makes, those inside its items (a build's jobs) included."""
+    return sum(1 + len(item.get("jobs") or ()) for item in page.items)
 
 
 def _news(

@@ -170,11 +170,12 @@ class Patient(httpx.BaseTransport):
             self.sleep(pause)
         can_shrink = request.extensions.get("can_shrink", False)
         try:
-            response = self.inner.handle_request(request)
-            if can_shrink and int(response.headers.get("Content-Length", 0)) > LARGEST:
-                response.close()
-                raise TooHeavy(f"{_name(request)} answers with more than {LARGEST >> 20} MiB")
-            response.read()
+            with self.budget.blocking():
+                response = self.inner.handle_request(request)
+                if can_shrink and int(response.headers.get("Content-Length", 0)) > LARGEST:
+                    response.close()
+                    raise TooHeavy(f"{_name(request)} answers with more than {LARGEST >> 20} MiB")
+                response.read()
         except httpx.InvalidURL as error:
             raise BadInput(str(error)) from error
         except (httpx.TransportError, httpx.DecodingError) as error:
