@@ -35,6 +35,10 @@ DLT = {
 """dlt's settings that are not for the user to choose: quiet, and nothing left lying about."""
 
 
+MEMORY = "400MB"
+"""What DuckDB may hold while it loads: it would keep most of the file in memory otherwise, and spills to disk instead."""
+
+
 class Busy(BuildkiteError):
     """Another load of the same destination and dataset is running."""
 
@@ -121,9 +125,11 @@ def _destination(target: Target) -> Any:
     import dlt
     from dlt.common.destination import Destination
     from dlt.common.destination.exceptions import DestinationException
+    from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
     if target.destination == "duckdb":
-        return dlt.destinations.duckdb(str(target.database))
+        settings = {"memory_limit": MEMORY}
+        return dlt.destinations.duckdb(DuckDbCredentials(str(target.database), global_config=settings))
     try:
         return Destination.from_reference(target.destination)
     except (DestinationException, ImportError, ValueError):
