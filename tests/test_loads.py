@@ -142,7 +142,7 @@ def test_a_limit_of_requests_leaves_the_rest_for_the_next_load_and_says_so(file:
     life.history(app, 900, 1, now - timedelta(days=20), now - timedelta(hours=2))
     with Standin(world, budgets=PLENTY) as standin:
         origin = Origin(("acme",), standin.token, standin.rest_url, standin.graphql_url, limits=Limits(requests=4))
-        codes = []
+        codes: list[int] = []
         while not codes or codes[-1]:
             (outcome,) = load(origin, Target(database=file), ("builds",), LONG_AGO)
             codes.append(outcome.exit_code)
