@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from gql import GraphQLRequest
 
+from buildkite_ci.budget import Limits
 from buildkite_ci.catalog import catalog, twin
-from buildkite_ci.errors import BadAnswer, NotFound, QueryRefused, WriteRefused
+from buildkite_ci.errors import BadAnswer, BudgetSpent, NotFound, QueryRefused, WriteRefused
 from buildkite_ci.graphql import execute, page_path, pages, read, rest_spelling, snake
 from buildkite_ci.wire import Wire
 from buildkite_elt.standin import Standin
@@ -118,3 +119,38 @@ def test_spelling() -> None:
         "id": "u",
         "a": [{"b_c": 1, "id": "y"}],
     }
+
+
+@pytest.mark.parametrize("kind", ["504", "stall"])
+def test_a_page_that_is_too_heavy_is_asked_for_smaller(kind: str) -> None:
+    with wired(150) as (standin, wire):
+        wire.client.timeout = 0.5
+        standin.trouble.add(kind, api="graphql", times=2, seconds=1)
+        found = [item["id"] for page in pages(wire, METRICS, ACME) for item in page.items]
+        assert len(found) == len(set(found)) == 151
+        assert [
+            f"first: {n}" in (seen.document or "") for n, seen in zip((100, 50, 25), standin.seen, strict=False)
+        ] == [
+            True,
+            True,
+            True,
+        ]
+
+
+def test_a_run_with_few_points_left_asks_for_as_many_pipelines_as_they_buy() -> None:
+    with wired(150) as (standin, wire):
+        wire.budget.limits = Limits(points=300)
+        with pytest.raises(BudgetSpent):
+            list(pages(wire, METRICS, ACME))
+        assert 0 < standin.count("graphql").points <= 300
+
+
+def test_a_document_that_no_page_size_makes_cheap_enough_is_refused_before_it_is_sent(tmp_path: Path) -> None:
+    heavy = "builds { edges { node { jobs { edges { node { __typename } } } } } }"
+    page = f"pageInfo {{ hasNextPage endCursor }} edges {{ node {{ {heavy} }} }}"
+    listing = f"organization(slug: $organization) {{ pipelines(first: 100, after: $after) {{ {page} }} }}"
+    text = f"query ($organization: ID!, $after: String) {{ {listing} }}"
+    with wired() as (standin, wire):
+        with pytest.raises(QueryRefused, match="50000"):
+            list(pages(wire, written(tmp_path, text), ACME))
+        assert standin.seen == []

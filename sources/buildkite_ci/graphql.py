@@ -10,11 +10,24 @@ from typing import Any
 from gql import Client, GraphQLRequest
 from gql.transport.exceptions import TransportQueryError
 from gql.transport.transport import Transport
-from graphql import ExecutionResult, FieldNode, GraphQLSyntaxError, OperationDefinitionNode, OperationType, VariableNode
+from graphql import (
+    ArgumentNode,
+    ExecutionResult,
+    FieldNode,
+    GraphQLSyntaxError,
+    IntValueNode,
+    NameNode,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    VariableNode,
+    Visitor,
+    visit,
+)
 
-from .budget import SINGLE_QUERY, cost, fields
-from .errors import BadAnswer, NotFound, QueryRefused, WriteRefused
-from .rest import Page
+from .budget import PAGE, SINGLE_QUERY, cost, fields
+from .errors import BadAnswer, NotFound, QueryRefused, TooHeavy, WriteRefused
+from .rest import Page, Size
 from .wire import Answer, Wire
 
 INSIDE = {"edges", "node", "nodes", "pageInfo"}
@@ -24,16 +37,17 @@ INSIDE = {"edges", "node", "nodes", "pageInfo"}
 class OverWire(Transport):
     """gql's seam: its requests go through our one client, and nothing but a query does."""
 
-    def __init__(self, wire: Wire, where: str) -> None:
-        self.wire, self.where = wire, where
+    def __init__(self, wire: Wire, where: str, can_shrink: bool) -> None:
+        self.wire, self.where, self.can_shrink = wire, where, can_shrink
         self.answer: Answer | None = None
 
     def execute(self, request: GraphQLRequest, *args: Any, **kwargs: Any) -> ExecutionResult:
         refuse_writes(request, self.where)
         points = cost(request.document, request.variable_values)
         if points > SINGLE_QUERY:
-            raise QueryRefused(f"{self.where}: it may cost {points} points, and one query at most {SINGLE_QUERY}")
-        self.answer = self.wire.post(request.payload, points)
+            error = TooHeavy if self.can_shrink else QueryRefused
+            raise error(f"{self.where}: it may cost {points} points, and one query at most {SINGLE_QUERY}")
+        self.answer = self.wire.post(request.payload, points, self.can_shrink)
         data, errors = self.answer.body.get("data"), self.answer.body.get("errors")
         if data is None and not errors:
             raise BadAnswer(f"{self.where}: an answer with neither data nor errors")
@@ -51,14 +65,17 @@ def pages(wire: Wire, file: Path, variables: Mapping[str, Any]) -> Iterator[Page
     """Each page of a `.graphql` file: the nodes of its connection, with REST's spelling (see `rest_spelling`).
 
     Raises QueryRefused naming file, line and column; NotFound for a null organization; BadAnswer for a null node or a
-    cursor that does not move on: a page is whole or it is an error.
+    cursor that does not move on: a page is whole or it is an error. A page that is too heavy (a 504, too many points
+    for one query or for what this run may spend) is asked for in half the size.
     """
     request = read(file)
-    path = page_path(request, file.name)
+    path, size = page_path(request, file.name), Size(page_size(request))
     after: str | None = None
     asked: set[Any] = {None}
     while True:
-        body, answer = execute(wire, request, {**variables, "after": after}, file.name)
+        given = {**variables, "after": after}
+        body, answer = size.of(lambda n, can: execute(wire, resized(request, n), given, file.name, can))  # noqa: B023
+        size.grow()
         connection = follow(body, path, file.name, str(variables.get("organization")))
         for operation in request.document.definitions:
             whole(operation, body, file.name)
@@ -83,9 +100,11 @@ def read(file: Path) -> GraphQLRequest:
         raise QueryRefused(f"{file.name}{spots}: {error.message}") from None
 
 
-def execute(wire: Wire, request: GraphQLRequest, variables: Mapping[str, Any], where: str) -> tuple[Any, Answer]:
-    """The `data` of one request."""
-    transport = OverWire(wire, where)
+def execute(
+    wire: Wire, request: GraphQLRequest, variables: Mapping[str, Any], where: str, can_shrink: bool = False
+) -> tuple[Any, Answer]:
+    """The `data` of one request. can_shrink: see Wire.get."""
+    transport = OverWire(wire, where, can_shrink)
     sent = GraphQLRequest(request, variable_values=dict(variables))
     try:
         data = Client(transport=transport).execute(sent)
@@ -125,6 +144,41 @@ def _path(selected: Any) -> list[str] | None:
 
 def takes_after(one: FieldNode) -> bool:
     return any(isinstance(a.value, VariableNode) and a.value.name.value == "after" for a in one.arguments or ())
+
+
+def page_size(request: GraphQLRequest) -> int:
+    """The `first` of the connection that takes `$after`."""
+    sizes: list[int] = []
+
+    class Look(Visitor):
+        def enter_field(self, node: FieldNode, *_: Any) -> None:
+            if takes_after(node):
+                first = next((a.value for a in node.arguments or () if a.name.value == "first"), None)
+                sizes.append(int(first.value) if isinstance(first, IntValueNode) else PAGE)
+
+    visit(request.document, Look())
+    return sizes[0]
+
+
+def resized(request: GraphQLRequest, size: int, *, count: bool = False) -> GraphQLRequest:
+    """The document with another `first` for the connection that takes `$after`, and with its `count` if wanted."""
+
+    class Resize(Visitor):
+        def leave_field(self, node: FieldNode, *_: Any) -> FieldNode | None:
+            if not (node.selection_set and takes_after(node)):
+                return None
+            first = ArgumentNode(name=NameNode(value="first"), value=IntValueNode(value=str(size)))
+            kept = (one for one in node.arguments or () if one.name.value != "first")
+            more = (FieldNode(name=NameNode(value="count"), arguments=(), directives=()),) if count else ()
+            return FieldNode(
+                alias=node.alias,
+                name=node.name,
+                arguments=(*kept, first),
+                directives=node.directives,
+                selection_set=SelectionSetNode(selections=(*node.selection_set.selections, *more)),
+            )
+
+    return GraphQLRequest(visit(request.document, Resize()))
 
 
 def follow(data: Any, path: list[str], where: str, organization: str) -> dict[str, Any]:

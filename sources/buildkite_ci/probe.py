@@ -16,19 +16,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from gql import GraphQLRequest
-from graphql import (
-    ArgumentNode,
-    FieldNode,
-    IntValueNode,
-    NameNode,
-    OperationDefinitionNode,
-    SelectionSetNode,
-    Visitor,
-    visit,
-)
 
 from . import graphql
-from .budget import PAGE, cost, fields
+from .budget import cost
 from .catalog import twin
 from .rest import PER_PAGE, onward
 from .sync import Interval, State
@@ -220,7 +210,7 @@ class Probe:
         file = twin(table)
         request = graphql.read(file)
         path = graphql.page_path(request, file.name)
-        few, none = (_resized(request, size) for size in (SAMPLE, 0))
+        few, none = (graphql.resized(request, size, count=True) for size in (SAMPLE, 0))
         given = {"organization": self.organization, "after": None}
         with self.asking(f"{table.name} (GraphQL, {SAMPLE} nodes)"):
             data, _ = graphql.execute(self.wire, few, given, file.name)
@@ -229,7 +219,7 @@ class Probe:
         rows = sum(len(list(table.rows(graphql.rest_spelling(one)))) if table.rows else 1 for one in nodes)
         fixed, size = cost(none.document, given), max(len(nodes), 1)
         paid = self.asked[-1].points or cost(few.document, given)
-        pages = max(math.ceil(count / _first(request, path)), 1)
+        pages = max(math.ceil(count / graphql.page_size(request)), 1)
         return Cost(pages, round(pages * fixed + count * (paid - fixed) / size), round(count * rows / size))
 
 
@@ -265,38 +255,3 @@ def listed(count: int) -> int:
 def _between(begin: datetime, end: datetime | None) -> str:
     until = f', createdAtTo: "{told(end)}"' if end else ""
     return f'createdAtFrom: "{told(begin)}"{until}'
-
-
-def _first(request: GraphQLRequest, path: Sequence[str]) -> int:
-    """The page size that the document asks for."""
-    one: Any = next(d for d in request.document.definitions if isinstance(d, OperationDefinitionNode))
-    for key in path:
-        one = next(f for f in fields(one.selection_set, {}) if (f.alias or f.name).value == key)
-    first = next((a.value for a in one.arguments if a.name.value == "first"), None)
-    return int(first.value) if isinstance(first, IntValueNode) else PAGE
-
-
-class _Resize(Visitor):
-    """Gives the connection that takes `$after` another `first`, and selects its `count`."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.size = size
-
-    def leave_field(self, node: FieldNode, *_: Any) -> FieldNode | None:
-        if not (node.selection_set and graphql.takes_after(node)):
-            return None
-        first = ArgumentNode(name=NameNode(value="first"), value=IntValueNode(value=str(self.size)))
-        kept = (one for one in node.arguments or () if one.name.value != "first")
-        count = FieldNode(name=NameNode(value="count"), arguments=(), directives=())
-        return FieldNode(
-            alias=node.alias,
-            name=node.name,
-            arguments=(*kept, first),
-            directives=node.directives,
-            selection_set=SelectionSetNode(selections=(*node.selection_set.selections, count)),
-        )
-
-
-def _resized(request: GraphQLRequest, size: int) -> GraphQLRequest:
-    return GraphQLRequest(visit(request.document, _Resize(size)))

@@ -6,14 +6,17 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from .errors import BadAnswer, TooHeavy
 from .times import instant, told
 from .wire import Answer, Wire
+
+T = TypeVar("T")
 
 PER_PAGE = 100
 CALM = 5
@@ -141,10 +144,10 @@ def walk(
             window["created_to"] = told(upper)
         if number > 1:
             window["page"] = number
-        check = _within(path, lower, upper)
-        answer = asking.of(wire, path, window, check)
+        ask = partial(_asked, wire, path, window, _within(path, lower, upper))
+        answer = asking.of(ask, fixed=number > 1)
         if had and not any(item["id"] in had for item in answer.body):
-            answer = asking.of(wire, path, window, check)  # deleted meanwhile, or not our page
+            answer = asking.of(ask, fixed=number > 1)  # deleted meanwhile, or not our page
         items = answer.body
         if not items and answer.next:
             raise BadAnswer(f"{path} answered an empty page and named another after it")
@@ -161,6 +164,12 @@ def walk(
             asking.grow()
 
 
+def _asked(
+    wire: Wire, path: str, window: Mapping[str, Any], check: Callable[[Any], None], size: int, can_shrink: bool
+) -> Answer:
+    return wire.get(path, {**window, "per_page": size}, check=check, can_shrink=can_shrink)
+
+
 @dataclass
 class Size:
     """The page size of one listing: halved where a page is too heavy, doubled again after some that were not."""
@@ -172,13 +181,12 @@ class Size:
     def __post_init__(self) -> None:
         self.size = self.most
 
-    def of(self, wire: Wire, path: str, asked: Mapping[str, Any], check: Callable[[Any], None]) -> Answer:
-        """The answer, at the largest size that works. A first page only is asked for in a smaller size: page 7 of
-        fifties is not page 7 of hundreds."""
+    def of(self, ask: Callable[[int, bool], T], *, fixed: bool = False) -> T:
+        """What `ask(size, can_shrink)` answers, at the largest size that works. fixed: it has to be this one, as a
+        page by number has: page 7 of fifties is not page 7 of hundreds."""
         while True:
-            can_shrink = self.size > 1 and "page" not in asked
             try:
-                return wire.get(path, {**asked, "per_page": self.size}, check=check, can_shrink=can_shrink)
+                return ask(self.size, self.size > 1 and not fixed)
             except TooHeavy:
                 self.size, self.calm = self.size // 2, 0
 

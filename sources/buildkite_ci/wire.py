@@ -22,12 +22,14 @@ from .budget import Budget, seconds
 from .errors import (
     BadAnswer,
     BadInput,
+    BudgetSpent,
     Exhausted,
     ForeignHost,
     NotFound,
     Passing,
     RequestRefused,
     ScopeMissing,
+    Stopped,
     TokenMissing,
     TokenRefused,
     TooDeep,
@@ -114,14 +116,14 @@ class Wire:
         link = response.links.get("next", {}).get("url")
         return _answer(response, self.pinned(link) if link else None)
 
-    def post(self, payload: Mapping[str, Any], points: int = 0) -> Answer:
+    def post(self, payload: Mapping[str, Any], points: int = 0, can_shrink: bool = False) -> Answer:
         """POST one GraphQL request that may cost `points`; the answer's `errors`, if any, are the caller's to read."""
         content = orjson.dumps(payload)
         response = self.client.post(
             self.graphql_url,
             content=content,
             headers={"Content-Type": "application/json"},
-            extensions={"api": "graphql", "shape": dict, "points": points},
+            extensions={"api": "graphql", "shape": dict, "points": points, "can_shrink": can_shrink},
         )
         return _answer(response, None)
 
@@ -163,12 +165,12 @@ class Patient(httpx.BaseTransport):
 
     def once(self, request: httpx.Request) -> httpx.Response:
         api, points = request.extensions["api"], request.extensions.get("points", 0)
-        self.budget.allow(api, points)
+        can_shrink = request.extensions.get("can_shrink", False)
+        self._allow(api, points, can_shrink)
         pause = self.budget.pause(api, points)
         if pause:
             self.budget.waited(api, pause)
             self.sleep(pause)
-        can_shrink = request.extensions.get("can_shrink", False)
         try:
             with self.budget.blocking():
                 response = self.inner.handle_request(request)
@@ -189,6 +191,16 @@ class Patient(httpx.BaseTransport):
             raise TooHeavy(f"{_name(request)} answered 504")
         check(request, response)
         return response
+
+    def _allow(self, api: str, points: int, can_shrink: bool) -> None:
+        try:
+            self.budget.allow(api, points)
+        except Stopped:
+            raise
+        except BudgetSpent as error:
+            if can_shrink and points:
+                raise TooHeavy(str(error)) from error
+            raise
 
     def close(self) -> None:
         self.inner.close()
