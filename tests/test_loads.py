@@ -157,6 +157,24 @@ def test_a_limit_of_requests_leaves_the_rest_for_the_next_load_and_says_so(file:
     assert rows[-1] == (None, True)
 
 
+def test_builds_that_leave_retention_before_they_are_loaded_are_warned_of(file: Path) -> None:
+    world = empty(now=datetime.now(UTC))
+    life, app = one_build(world)
+    now = world.clock.now()
+    life.history(app, 900, 1, now - timedelta(days=29), now - timedelta(hours=2))
+    with Standin(world, budgets=PLENTY) as standin:
+        given = (("acme",), standin.token, standin.rest_url, standin.graphql_url)
+        few = Origin(*given, limits=Limits(requests=4), retention=timedelta(days=30))
+        since = now - timedelta(days=30)
+        (outcome,) = load(few, Target(database=file), ("builds",), since)
+        assert "30 days" in outcome.warnings["builds"]
+        (outcome,) = load(Origin(*given, retention=timedelta(days=90)), Target(database=file), ("builds",), since)
+        assert outcome.warnings == {}
+    with duckdb.connect(str(file), read_only=True) as connection:
+        told = "SELECT reason FROM ci.load_coverage WHERE table_name = 'builds' ORDER BY observed_at"
+        assert connection.execute(told).fetchall() == [("retention",), (None,)]
+
+
 def test_the_books_say_what_the_stand_in_counted(file: Path) -> None:
     with Standin(demo(builds_per_day=3, days=16), budgets=PLENTY) as standin:
         loader(standin, file)()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dlt
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .loads import Outcome
 
 Row = dict[str, Any]
+SOON = timedelta(days=3)
+"""Builds that Buildkite will delete within this time are warned of."""
 
 
 def of(run: Run, outcome: Outcome, began: datetime) -> DltSource:
@@ -71,9 +73,24 @@ def _runs(outcome: Outcome, began: datetime, ended: datetime) -> Iterator[Row]:
         yield {"table_name": table, "outcome": what, "reason": why, "rows": outcome.rows.get(table, 0), **times}
 
 
+def leaving(run: Run, retention: timedelta | None, now: datetime) -> dict[str, str]:
+    """The listings with builds that leave Buildkite's retention soon and are not loaded yet: {table: a warning}."""
+    found = {}
+    for table, state in run.report.states.items():
+        gap = state.gap() or (None if state.covered else (run.since, now))
+        if retention and gap and gap[0] < now - retention + SOON:
+            until = f"{min(gap[1], now - retention + SOON):%Y-%m-%d %H:%M} UTC"
+            found[table] = (
+                f"Builds created before {until} are not loaded yet, and Buildkite keeps them {retention.days} days: "
+                "load again soon, with a larger budget"
+            )
+    return found
+
+
 def _coverage(run: Run, outcome: Outcome) -> Iterator[Row]:
     because = {"waiting": "budget", "skipped": "scope", "failed": "error"}
     reasons = {table: because[what] for table, (what, _) in _reasons(outcome).items()}
+    reasons |= dict.fromkeys(outcome.warnings, "retention")
     for table in sorted(outcome.rows.keys() | reasons.keys()):
         declared = catalog()[table]
         row: Row = {"table_name": table, "reason": reasons.get(table)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -227,6 +228,9 @@ def load(
     max_requests: MaxRequests = None,
     max_points: MaxPoints = None,
     max_minutes: MaxMinutes = None,
+    retention: Annotated[
+        int | None, typer.Option(min=1, help="Days that your plan keeps builds; warns before some are lost.")
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Read builds since --since once more.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what it would cost, as plan does.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
@@ -243,7 +247,7 @@ def load(
     spend = _spend(reserve, max_requests, max_points, max_minutes)
     with screen.Progress(silent=quiet or json) as progress:
         origin = config.origin(organization or (), token_file, show or (), hash_key_file, sleep=progress.sleep)
-        origin = replace(origin, again=again, **spend)
+        origin = replace(origin, again=again, retention=timedelta(retention) if retention else None, **spend)
         if not dry_run:
             outcomes = loads.load(origin, target, tuple(tables or ()), moment, progress=progress, sleep=progress.sleep)
     if dry_run:

@@ -38,10 +38,13 @@ def prepare(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            quoted = str(path).replace("'", "''")
+            half = path.with_name(path.name + ".new")  # whoever is killed here leaves no half a file under its name
+            half.unlink(missing_ok=True)
+            quoted = str(half).replace("'", "''")
             with duckdb.connect() as connection:
                 connection.execute(f"ATTACH '{quoted}' AS new (STORAGE_VERSION '{STORAGE}')")
-            path.chmod(0o600)
+            half.chmod(0o600)
+            half.replace(path)
         elif not os.access(path, os.W_OK):
             raise DatabaseTrouble(f"{path} is read-only: make it writable, or give another --database")
         else:

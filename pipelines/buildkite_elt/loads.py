@@ -38,7 +38,8 @@ class Origin:
     """Where rows come from, and what may be spent on them.
 
     reserve: the part of each rate limit that is left for others. limits: what this load may spend at most. again:
-    builds since `since` are read again, those that are here too.
+    builds since `since` are read again, those that are here too. retention: how long Buildkite keeps builds (30, 90 or
+    365 days, by plan), for a warning before it is too late.
     """
 
     organizations: tuple[str, ...]
@@ -50,11 +51,12 @@ class Origin:
     reserve: float = 0.2
     limits: Limits | None = None
     again: bool = False
+    retention: timedelta | None = None
 
 
 @dataclass
 class Outcome:
-    """What one organization's load came to. skipped, failed and waiting: {table: why}."""
+    """What one organization's load came to. skipped, failed, waiting, warnings: {table: why}."""
 
     organization: str
     run_id: str = ""
@@ -62,6 +64,7 @@ class Outcome:
     skipped: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     waiting: dict[str, str] = field(default_factory=dict)
+    warnings: dict[str, str] = field(default_factory=dict)
     packages: int = 0
     requests: int = 0
     points: int = 0
@@ -162,6 +165,7 @@ def _organization(
         report = run.report
         outcome.skipped, outcome.waiting = report.skipped, report.waiting
         outcome.failed = {table: str(error) for table, error in report.failed.items()}
+        outcome.warnings = books.leaving(run, origin.retention, datetime.now(UTC))
         with named(target):
             pipe.run(books.of(run, outcome, began))
     return outcome

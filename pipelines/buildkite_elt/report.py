@@ -63,6 +63,10 @@ def tell(outcome: Outcome) -> None:
         show.say(f"Left out {_family(name)}: {why}", "yellow")
     for name, why in outcome.failed.items():
         show.say(f"Failed {_family(name)}: {why}", "red")
+    for name, why in outcome.waiting.items():
+        show.say(f"Waits {_family(name)}: {why}", "yellow")
+    for why in outcome.warnings.values():
+        show.say(why, "bold red")
     waited = f", {show.span(outcome.waited)} of it waiting for the rate limit" if outcome.waited >= 1 else ""
     show.say(
         f"{sum(outcome.rows.values()):,} rows in {len(rows)} tables; {outcome.requests:,} requests, "
@@ -72,7 +76,7 @@ def tell(outcome: Outcome) -> None:
 
 def _family(name: str) -> str:
     """A table and those that are read from its pages, which share its fate."""
-    return ", ".join(table.name for table in families(catalog().values())[name])
+    return ", ".join(table.name for table in families(catalog().values()).get(name, ())) or name
 
 
 def answers(connection: duckdb.DuckDBPyConnection) -> dict[str, status.Result]:

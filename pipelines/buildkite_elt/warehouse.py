@@ -36,7 +36,7 @@ DLT = {
 
 
 MEMORY = "400MB"
-"""What DuckDB may hold while it loads: it would keep most of the file in memory otherwise, and spills to disk instead."""
+"""What DuckDB may hold while it loads, before it spills to disk; it would keep most of the file otherwise."""
 
 
 class Busy(BuildkiteError):
