@@ -250,6 +250,26 @@ def test_what_is_not_there_any_more_ends_in_the_history_and_is_not_lost(file: Pa
         assert gone == [(running["id"], True, running["message"])]
 
 
+def test_settled_builds_that_are_gone_are_marked_when_their_window_is_read_again(file: Path) -> None:
+    world = empty()
+    life, app = one_build(world)
+    now = world.clock.now()
+    builds = life.history(app, 250, 1, now - timedelta(days=20), now - timedelta(hours=2))
+    with Standin(world, budgets=PLENTY) as standin:
+        loader(standin, file)("builds")
+        gone = {build["id"] for build in builds[::7]}
+        for build in builds[::7]:
+            life.delete_build(build)
+        origin = Origin(("acme",), standin.token, standin.rest_url, standin.graphql_url, again=True)
+        load(origin, Target(database=file), ("builds",), LONG_AGO)
+        load(origin, Target(database=file), ("builds",), LONG_AGO)
+    assert wrong(file, world, "acme", ("builds",)) == []
+    with duckdb.connect(str(file), read_only=True) as connection:
+        marked = connection.execute("SELECT id FROM ci.builds WHERE gone_at IS NOT NULL").fetchall()
+        assert {one for (one,) in marked} == gone
+        assert connection.execute("SELECT count(*) FROM ci.jobs").fetchone() == (250,)
+
+
 def test_a_run_without_changes_makes_no_new_version_and_keeps_first_seen(file: Path) -> None:
     world = empty()
     life, app = one_build(world)

@@ -89,11 +89,10 @@ def alone(target: Target) -> Iterator[None]:
 
 @contextlib.contextmanager
 def pipeline(target: Target, slug: str) -> Iterator[Pipeline]:
-    """The organization's dlt pipeline, its state fetched from the destination, pending packages loaded first.
+    """The organization's dlt pipeline, its state fetched from the destination, a pending package loaded first.
 
     Its working directory goes, unless it holds a package that is still to be loaded.
     """
-    import dlt
 
     where = _destination(target)
     if not {"delete-insert", "scd2"} <= set(where.capabilities().supported_merge_strategies or ()):
@@ -101,15 +100,12 @@ def pipeline(target: Target, slug: str) -> Iterator[Pipeline]:
             f"The destination {target.destination} cannot replace rows that changed, so they would be there twice: "
             "use duckdb, postgres, or another SQL warehouse that dlt merges into"
         )
-    target.work.mkdir(parents=True, exist_ok=True, mode=0o700)
-    pipe = dlt.pipeline(
-        pipeline_name=pipeline_name(slug),
-        destination=where,
-        dataset_name=target.dataset,
-        pipelines_dir=str(target.work),
-    )
     with named(target):
-        if pipe.has_pending_data:
+        pipe = _made(target, slug, where)
+        if _broken_off(pipe):
+            shutil.rmtree(target.work)
+            pipe = _made(target, slug, where)
+        elif pipe.has_pending_data:
             pipe.run()
         pipe.sync_destination()
     try:
@@ -118,6 +114,25 @@ def pipeline(target: Target, slug: str) -> Iterator[Pipeline]:
         pipe.deactivate()
         if not pipe.has_pending_data:
             shutil.rmtree(target.work, ignore_errors=True)
+
+
+def _made(target: Target, slug: str, where: Any) -> Pipeline:
+    import dlt
+
+    target.work.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return dlt.pipeline(
+        pipeline_name=pipeline_name(slug),
+        destination=where,
+        dataset_name=target.dataset,
+        pipelines_dir=str(target.work),
+    )
+
+
+def _broken_off(pipe: Pipeline) -> bool:
+    """Whether a killed load was in the middle of a package. dlt would load its staging table twice, which a history
+    cannot tell from two rows; what such a package held is read again instead, as its state was not committed."""
+    packages = (pipe.get_load_package_info(one) for one in pipe.list_normalized_load_packages())
+    return any(package.jobs["started_jobs"] for package in packages)
 
 
 def _destination(target: Target) -> Any:

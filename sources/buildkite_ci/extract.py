@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 ERRANDS = 100
 """Rows of a work list that are asked for in one load package."""
+HELD = """
+SELECT id FROM {table} WHERE organization_slug = %s AND created_at >= %s AND created_at < %s AND gone_at IS NULL
+"""
 KINDS = {"email": "text", "ip": "text", "url": "text", "env": "json"}
 """The data types of ours that dlt does not know, as its own."""
 
@@ -160,15 +163,29 @@ class Run:
                 state.uncover(self.since)
             path = fetch.path.format(organization=self.organization)
             self.report.states[table.name] = state
-            yield from sync(self.wire, path, fetch, state, at_most=self.at_most, sweep=self.sweep)
+            pages = sync(self.wire, path, fetch, state, at_most=self.at_most, sweep=self.sweep)
+            yield from self._missed(table, pages) if self.again else pages
             self.report.more |= state.gap() is not None
         elif isinstance(fetch, Errand):
             yield from self._errands(table, fetch)
         else:
-            pages = self.listing(table)
-            if not any(page.items for page in pages):
+            listed = self.listing(table)
+            if not any(page.items for page in listed):
                 self.report.empty.add(table.name)
-            yield from pages
+            yield from listed
+
+    def _missed(self, table: Table, pages: Iterator[Page]) -> Iterator[Page]:
+        """The pages; where one holds all of a window, with what the warehouse has of it and the API no more."""
+        before: set[str] = set()
+        for page in pages:
+            if page.whole is None:
+                yield page
+                continue
+            here = {item["id"] for item in page.items}
+            held = warehouse.select(HELD, {"table": table.name}, {}, (self.organization, *page.whole))
+            gone = {row["id"] for row in held} - here - before
+            before = here
+            yield replace(page, gone=(*page.gone, *sorted(gone)))
 
     def _errands(self, table: Table, errand: Errand) -> Iterator[Page]:
         done = self.errands_done.get(table.name, 0)

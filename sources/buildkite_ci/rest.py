@@ -33,6 +33,7 @@ class Page:
 
     `gone`: ids that were there once and are not any more. `reached`: in a walk, every item that was created at this
     moment or later has been read. `entry`: what goes into the table errands for it.
+    `whole`: all that the listing holds of this window is here, or came with the page before.
     """
 
     items: list[dict[str, Any]]
@@ -40,6 +41,7 @@ class Page:
     gone: tuple[str, ...] = ()
     reached: datetime | None = None
     entry: Mapping[str, Any] | None = None
+    whole: tuple[datetime, datetime] | None = None
 
 
 def pages(wire: Wire, path: str, params: Mapping[str, Any] | None = None, *, paged: bool = True) -> Iterator[Page]:

@@ -7,6 +7,7 @@ The state says which intervals of creation are covered, when the last sweep bega
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -113,7 +114,7 @@ def _fill(
         for page in walk(wire, path, base, begin, end):
             end = end or page.at
             state.kept.setdefault("swept", page.at.isoformat())
-            yield page
+            yield replace(page, whole=(page.reached or begin, reached or end))
             reached, count = page.reached, count + rows(page)
             if at_most and count >= at_most:
                 break
