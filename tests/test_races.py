@@ -67,13 +67,13 @@ LISTINGS = {
     ),
     "team_members": Listing(
         lambda o: first(o.teams)["_members"],
-        lambda life, name: life.team_has(first_team(life.organization), life.user(name), "member"),
+        lambda life, name: life.team_has(first(life.organization.teams), life.user(name), "member"),
         r"teams/[\w-]+/members$",
         "user_id",
     ),
     "team_pipelines": Listing(
         lambda o: first(o.teams)["_pipelines"],
-        lambda life, name: life.team_has(first_team(life.organization), life.pipeline(name), "read_only"),
+        lambda life, name: life.team_has(first(life.organization.teams), life.pipeline(name), "read_only"),
         r"teams/[\w-]+/pipelines$",
         "pipeline_id",
     ),
