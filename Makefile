@@ -13,17 +13,20 @@ export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types format docs bench-cost
+.PHONY: help demo test test-slow lint types format docs bench-cost
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  ARGS=… is handed on: make test ARGS='-k retries', make demo ARGS=--json"
 
 demo: $(READY) ## A whole organization's CI in buildkite.duckdb, and a report; needs no token
 	@$(BIN)/buildkite-elt demo $(ARGS)
 
-test: $(READY) ## The tests, on every core
-	@$(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
+test: $(READY) ## The tests, on every core, in some minutes
+	@$(BIN)/pytest --numprocesses auto --dist worksteal -m "not slow" $(ARGS)
+
+test-slow: $(READY) ## The rest: faults end to end, kills, simulated weeks, a wheel in an empty environment
+	@$(BIN)/pytest --numprocesses auto --dist worksteal -m slow $(ARGS)
 
 lint: $(READY) ## Style, told and not mended
 	@$(BIN)/ruff check
