@@ -102,8 +102,8 @@ def test_dlt_init_copies_a_source_that_loads_by_itself(tmp_path: Path) -> None:
         truth = buildkite.world.organizations[given["SOURCES__BUILDKITE_CI__ORGANIZATION"]]
     assert Path(done.stdout.splitlines()[0]) == project / "buildkite_ci" / "__init__.py"
     with duckdb.connect(str(project / "buildkite_ci.duckdb"), read_only=True) as opened:
-        loaded = {one for (one,) in opened.execute("select id from buildkite.builds").fetchall()}
-        jobs = opened.execute("select count(*), count(distinct id) from buildkite.jobs").fetchone()
+        loaded = {one for (one,) in opened.execute("select id from ci.builds").fetchall()}
+        jobs = opened.execute("select count(*), count(distinct id) from ci.jobs").fetchone()
     assert loaded == set(truth.builds)
     every = sum(len(build["jobs"]) for build in truth.builds.values())
     assert jobs == (every, every)

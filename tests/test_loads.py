@@ -78,7 +78,7 @@ ALWAYS_NULL = {
     ("artifacts", "original_path"): "the API says null always",
     ("sync_runs", "reason"): "these loads left nothing undone",
     **{("load_coverage", f"missing_{end}"): "these loads left no window undone" for end in ("from", "to")},
-    **{(name, "more"): "every field that the stand-in sends is promised" for name in catalog()},
+    **{(name, "more"): "every field that the stand-in sends is promised" for name in catalog() if name != "build_gaps"},
 }
 
 
@@ -88,7 +88,7 @@ def test_every_column_holds_something_in_the_demo_world(file: Path) -> None:
         loader(standin, file)("annotations", "artifacts")
     null = set()
     with duckdb.connect(str(file), read_only=True) as connection:
-        for name, table in catalog().items():
+        for name, table in made(connection).items():
             counts = ", ".join(f'count("{column.name}")' for column in table.all_columns)
             filled = connection.execute(f"SELECT {counts} FROM ci.{name}").fetchone()
             assert filled
@@ -307,11 +307,12 @@ def test_a_thousand_builds_of_fifty_jobs_cost_twelve_requests_and_then_four(file
     with Standin(world, budgets=PLENTY) as standin:
         into = loader(standin, file)
         (first,) = into("builds", "jobs")
-        assert (first.requests, first.rows["builds"], first.rows["jobs"]) == (first.requests, 1000, 50_000)
         assert first.requests <= 12
         (second,) = into("builds", "jobs")
         assert second.requests <= 3
     assert wrong(file, world, "acme", ("builds",)) == []
+    with duckdb.connect(str(file), read_only=True) as connection:
+        assert connection.execute("SELECT count(*), count(DISTINCT id) FROM ci.jobs").fetchone() == (50_000, 50_000)
 
 
 def test_a_build_of_four_thousand_jobs_is_loaded_whole(file: Path) -> None:
