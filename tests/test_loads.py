@@ -76,7 +76,6 @@ ALWAYS_NULL = {
     **{(name, "gone_at"): "nothing is deleted between these loads" for name in ("builds", "annotations", "artifacts")},
     ("artifacts", "glob_path"): "the API says null always",
     ("artifacts", "original_path"): "the API says null always",
-    ("sync_runs", "reason"): "these loads left nothing undone",
     **{("load_coverage", f"missing_{end}"): "these loads left no window undone" for end in ("from", "to")},
     **{(name, "more"): "every field that the stand-in sends is promised" for name in catalog() if name != "build_gaps"},
 }
