@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,14 +92,23 @@ def tell_answers(found: dict[str, status.Result]) -> None:
         show.table(result.names, result.rows, title=question)
 
 
+def _command() -> str:
+    """This command as it can be typed here: by its name, or by its path where it is not on PATH."""
+    ours = Path(sys.argv[0]).absolute()
+    if shutil.which("buildkite-elt") or ours.name != "buildkite-elt" or not ours.is_relative_to(Path.cwd()):
+        return "buildkite-elt"
+    return str(ours.relative_to(Path.cwd()))
+
+
 def tell_next(database: Path, usual: Path) -> None:
     """What to type after the demo."""
     where = "" if database == usual else f" --database {shlex.quote(str(database))}"
+    us = _command()
     show.say("Next", "bold")
     for command, what in (
-        (f"buildkite-elt status{where}", "how each table stands"),
-        ("buildkite-elt tables jobs", "what a table's columns mean"),
-        (f'buildkite-elt sql{where} "SELECT * FROM builds LIMIT 3"', "ask something"),  # noqa: S608
-        ("buildkite-elt check", "your own organization, once BUILDKITE_API_TOKEN is set"),
+        (f"{us} status{where}", "how each table stands"),
+        (f"{us} tables jobs", "what a table's columns mean"),
+        (f'{us} sql{where} "SELECT * FROM builds LIMIT 3"', "ask something"),  # noqa: S608
+        (f"{us} check", "your own organization, once BUILDKITE_API_TOKEN is set"),
     ):
         show.say(f"  {command:<64}  {what}")
