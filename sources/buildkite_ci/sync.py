@@ -104,7 +104,7 @@ def _fill(
     window: tuple[datetime, datetime | None],
     at_most: int | None,
 ) -> Iterator[Page]:
-    """One window, newest first, down to `at_most` rows; as far as it came it is covered, whatever stopped it.
+    """One window, newest first, down to about `at_most` rows; as far as it came it is covered, whatever stopped it.
 
     A window without an end ends at the server's clock when the first page was made: what comes later is a next load's.
     """
@@ -116,7 +116,8 @@ def _fill(
             state.kept.setdefault("swept", page.at.isoformat())
             yield replace(page, whole=(page.reached or begin, reached or end))
             reached, count = page.reached, count + rows(page)
-            if at_most and count >= at_most:
+            # A package that covers nothing new would be read again for ever.
+            if at_most and count >= at_most and page.reached and page.reached < end:
                 break
     finally:
         if reached and end:
