@@ -57,6 +57,7 @@ class Scene:
     counts the calls of each thread by themselves."""
 
     def copy(self, which: str, file: Path) -> Path:
+        file.unlink(missing_ok=True)
         if which == "second":
             shutil.copy(self.old, file)
         return file
@@ -178,12 +179,16 @@ def points() -> list[tuple[str, str, float]]:
     return every if SCALE > 1 else every[::5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("which", "how", "share"), points())
 def test_a_load_killed_anywhere_leaves_old_or_new_and_the_next_one_is_right(
     scene: Scene, tmp_path: Path, which: str, how: str, share: float
 ) -> None:
     target = Target(database=scene.copy(which, tmp_path / "buildkite.duckdb"))
-    assert killed(scene, which, target.database, how, share)
+    while not killed(scene, which, target.database, how, share):  # this time no thread came so far
+        share /= 2
+        assert share > 0.01
+        scene.copy(which, target.database)
     assert secrets(tmp_path, scene.standin.token) == []
     if target.database.exists():
         assert partial(scene, target.database) == []

@@ -81,6 +81,7 @@ ALWAYS_NULL = {
 }
 
 
+@pytest.mark.slow
 def test_every_column_holds_something_in_the_demo_world(file: Path) -> None:
     with Standin(demo(), budgets=PLENTY) as standin:
         loader(standin, file)()

@@ -339,6 +339,7 @@ def test_a_package_that_the_builds_of_one_moment_fill_is_neither_the_last_nor_re
         machine.ends.close()
 
 
+@pytest.mark.slow
 def test_extraction_ends_with_the_truth_whatever_happens() -> None:
     run(Extraction, 100 if SCALE == 1 else 1500, 30)
 

@@ -126,6 +126,7 @@ def test_further_back_and_the_gap_between_are_planned(tmp_path: Path) -> None:
         assert both.compare("builds", since=now - timedelta(days=19))["total"]["requests"] == 3
 
 
+@pytest.mark.slow
 def test_work_lists_are_planned(tmp_path: Path, standin: Standin) -> None:
     both = Both(standin, tmp_path / "buildkite.duckdb")
     both.compare("builds", "annotations")

@@ -282,6 +282,7 @@ def test_a_budget_that_ends_leaves_the_rest_undone_and_says_so(pair: Pair) -> No
     assert (found["exit_code"], found["builds"]["missing"]) == (1, 1)
 
 
+@pytest.mark.slow
 def test_the_demo_world_is_complete_after_a_load_and_a_week_later(tmp_path: Path) -> None:
     with Standin(demo(), budgets=ENOUGH) as standin:
         pair = Pair(standin, tmp_path / "buildkite.duckdb")
