@@ -361,3 +361,25 @@ def test_a_listing_that_breaks_off_retires_nothing(file: Path) -> None:
         standin.trouble.add("400", path="page=2")
         assert into("pipelines")[0].exit_code == 1
     assert wrong(file, world, "acme", ("pipelines",)) == []
+
+
+def test_progress_tells_how_far_back_a_load_has_come(file: Path) -> None:
+    world = empty()
+    life, app = one_build(world)
+    now = world.clock.now()
+    life.history(app, 500, 1, now - timedelta(days=20), now - timedelta(hours=2))
+    told: list[tuple[datetime | None, float]] = []
+    with Standin(world, budgets=PLENTY) as standin:
+        origin = Origin(("acme",), standin.token, standin.rest_url, standin.graphql_url)
+        load(
+            origin,
+            Target(database=file),
+            ("builds",),
+            now - timedelta(days=20),
+            progress=lambda outcome, *_: told.append((outcome.reached, outcome.share)),
+        )
+    shares = [share for _, share in told]
+    assert shares == sorted(shares)
+    assert 0.1 < shares[0] < 0.5
+    assert shares[-1] == pytest.approx(1.0, abs=0.01)
+    assert all(reached and reached <= now for reached, _ in told)

@@ -56,7 +56,10 @@ class Origin:
 
 @dataclass
 class Outcome:
-    """What one organization's load came to. skipped, failed, waiting, warnings: {table: why}."""
+    """What one organization's load came to. skipped, failed, waiting, warnings: {table: why}.
+
+    reached: builds created since then have been read by this load; share: the part of the way back to `since` that is.
+    """
 
     organization: str
     run_id: str = ""
@@ -65,6 +68,8 @@ class Outcome:
     failed: dict[str, str] = field(default_factory=dict)
     waiting: dict[str, str] = field(default_factory=dict)
     warnings: dict[str, str] = field(default_factory=dict)
+    reached: datetime | None = None
+    share: float = 0.0
     packages: int = 0
     requests: int = 0
     points: int = 0
@@ -153,6 +158,9 @@ def _organization(
 
         def told(table: str, rows: int) -> None:
             outcome.rows[table] = outcome.rows.get(table, 0) + rows
+            outcome.seconds = (datetime.now(UTC) - began).total_seconds()
+            for begin, end in run.report.spans.values():
+                outcome.reached, outcome.share = begin, (end - begin) / (end - since) if end > since else 1.0
             if progress:
                 progress(outcome, table, rows, budget)
 

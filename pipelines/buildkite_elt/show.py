@@ -200,7 +200,7 @@ class Progress:
 
     def __call__(self, outcome: Outcome, name: str, rows: int, budget: Any) -> None:
         """loads.Progress: one page of one table was read."""
-        self.tell(f"{outcome.organization} · {name} · {line(outcome.rows, budget)}")
+        self.tell(f"{outcome.organization} · {name} · {line(outcome.rows, budget)}{_way(outcome)}")
 
     def sleep(self, seconds: float) -> None:
         """Wait, and say so."""
@@ -213,6 +213,14 @@ class Progress:
         elif not self.silent and (now or time.monotonic() - self.last >= self.every):
             self.last = time.monotonic()
             self.to.print(Text(clean(text)), soft_wrap=True)
+
+
+def _way(outcome: Outcome) -> str:
+    """How far back a load has come, and how long the rest takes if it goes on like this; empty before it is known."""
+    if not outcome.reached or not 0.02 < outcome.share < 0.999:
+        return ""
+    left = outcome.seconds * (1 - outcome.share) / outcome.share
+    return f", builds back to {outcome.reached:%Y-%m-%d %H:%M}, about {span(left)} left"
 
 
 def line(rows: Mapping[str, int], budget: Any) -> str:

@@ -44,6 +44,8 @@ class Report:
     """Tables that this run's own limits left undone."""
     states: dict[str, State] = field(default_factory=dict)
     """What is covered of the listings that are read in windows."""
+    spans: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
+    """How far this run has read of each listing that is read in windows: moments of creation, from the newest back."""
     empty: set[str] = field(default_factory=set)
     """Snapshot tables whose listing held nothing."""
     more: bool = False
@@ -164,7 +166,11 @@ class Run:
             path = fetch.path.format(organization=self.organization)
             self.report.states[table.name] = state
             pages = sync(self.wire, path, fetch, state, at_most=self.at_most, sweep=self.sweep)
-            yield from self._missed(table, pages) if self.again else pages
+            for page in self._missed(table, pages) if self.again else pages:
+                if page.whole:
+                    newest = self.report.spans.get(table.name, page.whole)[1]
+                    self.report.spans[table.name] = page.whole[0], newest
+                yield page
             self.report.more |= state.gap() is not None
         elif isinstance(fetch, Errand):
             yield from self._errands(table, fetch)
