@@ -90,7 +90,7 @@ def _waiting(
     for name, table in catalog().items():
         if isinstance(table.fetch, Errand):
             states = ", ".join("?" * len(table.fetch.settled))
-            sql = errands.TODO.replace("%s", "?").format(
+            sql = errands.UNDONE.replace("%s", "?").format(
                 columns="count(*)", of=table.fetch.of, errands=done, states=states
             )
             row = connection.execute(sql, [name, slug, since, *table.fetch.settled]).fetchone()

@@ -15,7 +15,7 @@ from .rest import Page
 from .table import Errand, Table
 from .wire import Wire
 
-TODO = """
+UNDONE = """
 SELECT {columns} FROM {of} AS o LEFT JOIN {errands} AS e ON e.table_name = %s AND e.item_id = o.id
 WHERE o.organization_slug = %s AND o.gone_at IS NULL AND o.created_at >= %s
   AND (o.blocked OR o.state IN ({states}))
@@ -32,7 +32,7 @@ def todo(table: Table, errand: Errand, organization: str, since: datetime, at_mo
     """The rows that are still to be asked for, newest first: {column of NEEDED: value}."""
     columns = ", ".join(f"o.{name} AS {name}" for name in NEEDED)
     found = warehouse.select(
-        f"{TODO} ORDER BY o.created_at DESC, o.id LIMIT {int(at_most)}",
+        f"{UNDONE} ORDER BY o.created_at DESC, o.id LIMIT {int(at_most)}",
         {"of": errand.of, "errands": "errands"},
         {"columns": columns, "states": _marks(errand)},
         (table.name, organization, since, *errand.settled),
@@ -45,7 +45,7 @@ def tally(table: Table, errand: Errand, organization: str, since: datetime) -> t
     names = {"of": errand.of, "errands": "errands"}
     every = warehouse.select(ALL, names, {"states": _marks(errand)}, (organization, since, *errand.settled))
     what = {"columns": "count(*) AS waiting, min(o.created_at) AS oldest", "states": _marks(errand)}
-    left = warehouse.select(TODO, names, what, (table.name, organization, since, *errand.settled))
+    left = warehouse.select(UNDONE, names, what, (table.name, organization, since, *errand.settled))
     if not every or not left:
         return 0, 0, None
     return next(iter(every[0].values())), left[0]["waiting"], left[0]["oldest"]
