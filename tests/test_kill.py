@@ -1,5 +1,5 @@
-"""SIGKILL at any instant of a load: a reader of completed loads finds old or new, and the next load makes it right,
-without a human.
+"""SIGKILL at any instant of a load: who keeps to completed loads finds old or new, and the next load makes it right.
+
 Eight points, forty with BUILDKITE_ELT_SCALE=10: after the k-th request, and (where strace is) at the k-th rename,
 sync or write of the process.
 """
