@@ -383,3 +383,28 @@ def test_progress_tells_how_far_back_a_load_has_come(file: Path) -> None:
     assert 0.1 < shares[0] < 0.5
     assert shares[-1] == pytest.approx(1.0, abs=0.01)
     assert all(reached and reached <= now for reached, _ in told)
+
+
+def test_a_load_killed_while_it_puts_a_completed_package_away_does_not_stop_the_next(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dlt.common.storages import LoadStorage
+
+    def killed(self: LoadStorage, load_id: str, aborted: bool) -> None:
+        self.normalized_packages.complete_loading_package(load_id, "loaded")
+        raise KeyboardInterrupt
+
+    world = empty()
+    life, app = one_build(world)
+    life.build(app, 2)
+    with Standin(world, budgets=PLENTY) as standin:
+        into = loader(standin, file)
+        with monkeypatch.context() as patch:
+            patch.setattr(LoadStorage, "complete_load_package", killed)
+            with pytest.raises(KeyboardInterrupt):
+                into("builds", "pipelines")
+        assert Target(database=file).work.exists()
+        world.advance(86400)
+        assert [one.exit_code for one in into("builds", "pipelines")] == [0]
+    assert wrong(file, world, "acme", ("builds", "jobs", "pipelines")) == []
+    assert not Target(database=file).work.exists()

@@ -102,11 +102,9 @@ def pipeline(target: Target, slug: str) -> Iterator[Pipeline]:
         )
     with named(target):
         pipe = _made(target, slug, where)
-        if _broken_off(pipe):
+        if not _finished(pipe):
             shutil.rmtree(target.work)
             pipe = _made(target, slug, where)
-        elif pipe.has_pending_data:
-            pipe.run()
         pipe.sync_destination()
     try:
         yield pipe
@@ -128,11 +126,24 @@ def _made(target: Target, slug: str, where: Any) -> Pipeline:
     )
 
 
-def _broken_off(pipe: Pipeline) -> bool:
-    """Whether a killed load was in the middle of a package. dlt would load its staging table twice, which a history
-    cannot tell from two rows; what such a package held is read again instead, as its state was not committed."""
+def _finished(pipe: Pipeline) -> bool:
+    """Load what an earlier load left pending. False where a killed load was in the middle of a package (dlt would load
+    its staging table twice, which a history cannot tell from two rows), or left files that dlt cannot go on from: then
+    these are to be dropped, and what the destination's own state does not cover is read again."""
+    from dlt.common.storages.exceptions import StorageException
+    from dlt.pipeline.exceptions import PipelineStepFailed
+
     packages = (pipe.get_load_package_info(one) for one in pipe.list_normalized_load_packages())
-    return any(package.jobs["started_jobs"] for package in packages)
+    if any(package.jobs["started_jobs"] for package in packages):
+        return False
+    try:
+        if pipe.has_pending_data:
+            pipe.run()
+    except PipelineStepFailed as error:
+        if not isinstance(error.exception, StorageException):
+            raise
+        return False
+    return True
 
 
 def _destination(target: Target) -> Any:
