@@ -9,7 +9,6 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from buildkite_ci.budget import Limits
 from buildkite_ci.catalog import catalog
 from buildkite_ci.table import Table
 from buildkite_elt.loads import Origin, Outcome, Target, load
@@ -133,57 +132,6 @@ def test_annotations_and_artifacts_are_asked_for_once_and_again_when_their_build
         assert connection.execute(f"{query}artifacts").fetchone() == (9, 0, 9)
         coverage = "SELECT selected, loaded, waiting FROM ci.load_coverage WHERE table_name = 'annotations'"
         assert connection.execute(f"{coverage} ORDER BY observed_at").fetchall()[-1] == (9, 9, 0)
-
-
-def test_a_limit_of_requests_leaves_the_rest_for_the_next_load_and_says_so(file: Path) -> None:
-    world = empty()
-    life, app = one_build(world)
-    now = world.clock.now()
-    life.history(app, 900, 1, now - timedelta(days=20), now - timedelta(hours=2))
-    with Standin(world, budgets=PLENTY) as standin:
-        origin = Origin(("acme",), standin.token, standin.rest_url, standin.graphql_url, limits=Limits(requests=4))
-        codes: list[int] = []
-        while not codes or codes[-1]:
-            (outcome,) = load(origin, Target(database=file), ("builds",), LONG_AGO)
-            codes.append(outcome.exit_code)
-            assert outcome.requests <= 4
-    assert codes == [3, 3, 3, 3, 3, 3, 0]
-    assert wrong(file, world, "acme", ("builds", "jobs")) == []
-    with duckdb.connect(str(file), read_only=True) as connection:
-        rows = connection.execute(
-            "SELECT reason, missing_from IS NULL FROM ci.load_coverage WHERE table_name = 'builds' ORDER BY observed_at"
-        ).fetchall()
-    assert rows[0] == ("budget", False)
-    assert rows[-1] == (None, True)
-
-
-def test_builds_that_leave_retention_before_they_are_loaded_are_warned_of(file: Path) -> None:
-    world = empty(now=datetime.now(UTC))
-    life, app = one_build(world)
-    now = world.clock.now()
-    life.history(app, 900, 1, now - timedelta(days=29), now - timedelta(hours=2))
-    with Standin(world, budgets=PLENTY) as standin:
-        given = (("acme",), standin.token, standin.rest_url, standin.graphql_url)
-        few = Origin(*given, limits=Limits(requests=4), retention=timedelta(days=30))
-        since = now - timedelta(days=30)
-        (outcome,) = load(few, Target(database=file), ("builds",), since)
-        assert "30 days" in outcome.warnings["builds"]
-        (outcome,) = load(Origin(*given, retention=timedelta(days=90)), Target(database=file), ("builds",), since)
-        assert outcome.warnings == {}
-    with duckdb.connect(str(file), read_only=True) as connection:
-        told = "SELECT reason FROM ci.load_coverage WHERE table_name = 'builds' ORDER BY observed_at"
-        assert connection.execute(told).fetchall() == [("retention",), (None,)]
-
-
-def test_the_books_say_what_the_stand_in_counted(file: Path) -> None:
-    with Standin(demo(builds_per_day=3, days=16), budgets=PLENTY) as standin:
-        loader(standin, file)()
-        rest, graphql = standin.count("rest"), standin.count("graphql")
-    with duckdb.connect(str(file), read_only=True) as connection:
-        told = connection.execute("SELECT api, sum(requests), sum(points) FROM ci.api_usage GROUP BY 1 ORDER BY 1")
-        assert told.fetchall() == [("graphql", graphql.requests, graphql.points), ("rest", rest.requests, 0)]
-        runs = connection.execute("SELECT count(*), count(DISTINCT table_name) FROM ci.sync_runs").fetchone()
-        assert runs == (17, 17)
 
 
 def test_two_organizations_share_a_dataset_and_do_not_disturb_one_another(file: Path) -> None:
@@ -361,28 +309,6 @@ def test_a_listing_that_breaks_off_retires_nothing(file: Path) -> None:
         standin.trouble.add("400", path="page=2")
         assert into("pipelines")[0].exit_code == 1
     assert wrong(file, world, "acme", ("pipelines",)) == []
-
-
-def test_progress_tells_how_far_back_a_load_has_come(file: Path) -> None:
-    world = empty()
-    life, app = one_build(world)
-    now = world.clock.now()
-    life.history(app, 500, 1, now - timedelta(days=20), now - timedelta(hours=2))
-    told: list[tuple[datetime | None, float]] = []
-    with Standin(world, budgets=PLENTY) as standin:
-        origin = Origin(("acme",), standin.token, standin.rest_url, standin.graphql_url)
-        load(
-            origin,
-            Target(database=file),
-            ("builds",),
-            now - timedelta(days=20),
-            progress=lambda outcome, *_: told.append((outcome.reached, outcome.share)),
-        )
-    shares = [share for _, share in told]
-    assert shares == sorted(shares)
-    assert 0.1 < shares[0] < 0.5
-    assert shares[-1] == pytest.approx(1.0, abs=0.01)
-    assert all(reached and reached <= now for reached, _ in told)
 
 
 def test_a_load_killed_while_it_puts_a_completed_package_away_does_not_stop_the_next(

@@ -21,7 +21,6 @@ from buildkite_elt.standin.demo import demo
 from buildkite_elt.standin.world import Organization
 from test_loads import LONG_AGO, PLENTY, loader
 
-
 READ_BY_1 = 68
 """The newest storage version that DuckDB 1.5 opens; 2.0's own is 69 (the number stands in a file's header)."""
 
