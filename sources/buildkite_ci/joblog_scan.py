@@ -1,0 +1,375 @@
+"""Lines from a buffer of log bytes, with arrays: what `joblog_spec.line` says of each, many times faster.
+
+One pass finds the control characters. A line that holds nothing but a marker in front and CRs at its end is one slice
+of the buffer; of the others only the control characters are looked at, and what is left between the escapes are the
+slices. One `take` copies all slices, and its offsets at the lines' ends are the text column. Rare lines (a cursor that
+moves within the line, links and images, odd markers, more than LONG bytes) are read by the specification itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .joblog_spec import ALARM, GREY, LONG, Flag, Line, any_line
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Ints = npt.NDArray[np.int64]
+    Words = npt.NDArray[np.uint64]
+    Bytes = npt.NDArray[np.uint8]
+    Bools = npt.NDArray[np.bool_]
+
+PAD = 32
+"""Zeros behind a buffer, so that eight bytes may be read at any place."""
+SLICE = 1 << 18
+NONE = -1
+"""No moment."""
+ESC, BEL, BS, TAB, CR, LF = 27, 7, 8, 9, 13, 10
+ALONE, PAIR, CSI, STRING, CHARSET = range(5)
+"""What an ESC begins, by the byte behind it."""
+KIND = bytes(
+    CSI if c == 0x5B else STRING if c in b"]_PX^" else CHARSET if 0x20 <= c < 0x30 else PAIR if 0x30 <= c < 0x7F else 0
+    for c in range(256)
+)
+CLEARING = bytes(c in b"ABEFHdf" for c in range(256))
+SPEAKING = bytes(c in b"-+~^$>#\xf0" for c in range(256))
+"""First bytes of a text that may mean something."""
+
+
+@dataclass
+class Lines:
+    """One value a line: its text, first and last marker in ms or NONE, flags, and bytes with its LF."""
+
+    text: Any
+    at: Ints
+    end: Ints
+    flags: npt.NDArray[np.int32]
+    size: Ints
+
+
+class Buffer:
+    """Log bytes that end in LF; where its lines are. `data` is `size` bytes of log and at least PAD others."""
+
+    def __init__(self, data: Bytes, size: int) -> None:
+        self.size, self.bytes = size, data
+        self.words: Words = np.ndarray(size + PAD - 7, "<u8", data, strides=(1,))
+        """The eight bytes from each place on."""
+        self.at = self._controls()
+        self.byte = data.take(self.at)
+        if TAB in self.byte:
+            self.at = self.at[self.byte != TAB]
+            self.byte = data.take(self.at)
+        last = np.flatnonzero(self.byte == LF)
+        self.end = self.at.take(last)
+        self.start = np.zeros_like(self.end)
+        self.start[1:] = self.end[:-1] + 1
+        self.controls = np.diff(last, prepend=-1)
+        self.first = last - self.controls + 1
+
+    def _controls(self) -> Ints:
+        """Where control characters are; by slices that stay in the processor's cache."""
+        slices = ((at, self.bytes[at : min(at + SLICE, self.size)]) for at in range(0, self.size, SLICE))
+        return np.concatenate([np.flatnonzero(part < 32) + at for at, part in slices])
+
+    def stamps(self, at: Ints) -> Ints:
+        """The milliseconds of the markers that begin at these places, if `ESC _ bk;t=` and 13 digits; else NONE."""
+        head, middle, tail = self.words[at], self.words[at + 4], self.words[at + 12]
+        middle = (middle & u64(0xFFFF_FFFF_FF00_0000)) | u64(0x30_3030)
+        good = (head & u64(0x00FF_FFFF_FFFF_FFFF) == word(b"\x1b_bk;t=")) & digits(middle) & digits(tail)
+        return np.where(good, number(middle) * 100_000_000 + number(tail), NONE)
+
+
+def u64(value: int) -> np.uint64:
+    return np.uint64(value)
+
+
+def word(text: bytes) -> np.uint64:
+    return np.uint64(int.from_bytes(text, "little"))
+
+
+def digits(words: Words) -> Bools:
+    """Whether all eight bytes are digits."""
+    high = u64(0xF0F0_F0F0_F0F0_F0F0)
+    zeros = u64(0x3030_3030_3030_3030)
+    good: Bools = (words & high == zeros) & ((words + u64(0x0606_0606_0606_0606)) & high == zeros)
+    return good
+
+
+def number(words: Words) -> Ints:
+    """The number that eight digits are."""
+    words = ((words & u64(0x0F0F_0F0F_0F0F_0F0F)) * u64(2561)) >> u64(8)
+    words = ((words & u64(0x00FF_00FF_00FF_00FF)) * u64(6553601)) >> u64(16)
+    return (((words & u64(0x0000_FFFF_0000_FFFF)) * u64(42949672960001)) >> u64(32)).astype(np.int64)
+
+
+def parameters(words: Words) -> Ints:
+    """How many of eight bytes, from the first on, are a CSI's before its final one: 0x20 to 0x3F."""
+    other = (words | (~words << u64(1)) | (words >> u64(1))) & u64(0x4040_4040_4040_4040)
+    count: Ints = np.bitwise_count(other ^ (other - u64(1))).astype(np.int64) >> 3
+    return count
+
+
+def csi_end(buffer: Buffer, at: Ints) -> Ints:
+    """Where the CSIs whose parameters begin at these places have their final byte, or what stands in its place."""
+    step = parameters(buffer.words[at])
+    at = at + step
+    more = np.flatnonzero(step == 8)
+    while len(more):
+        step = parameters(buffer.words[at[more]])
+        at[more] += step
+        more = more[step == 8]
+    return at
+
+
+def charset_end(buffer: Buffer, at: Ints) -> Ints:
+    """Where, from these places on, the first byte is that is not 0x20 to 0x2F."""
+    at = at.copy()
+    more = np.arange(len(at))
+    while len(more):
+        more = more[buffer.bytes.take(at[more]) >> 4 == 2]
+        at[more] += 1
+    return at
+
+
+class Pieces(NamedTuple):
+    """Slices of the buffer in their order, how many of them each line has, and what else was seen."""
+
+    start: Ints
+    end: Ints
+    per_line: Ints
+    overwritten: Ints
+    rare: Ints
+
+
+def scan(buffer: Buffer, starts: Ints, base: int = NONE) -> Lines:
+    """What the lines say. `starts`: the lines that begin a log; `base`: the first log's last marker so far."""
+    lines = len(buffer.end)
+    at, end = np.full(lines, NONE, np.int64), np.full(lines, NONE, np.int64)
+    flags = np.zeros(lines, np.int32)
+    pieces = _pieces(buffer, at, end)
+    flags[pieces.overwritten] |= Flag.OVERWRITTEN
+    first = np.zeros(lines + 1, np.int64)
+    np.cumsum(pieces.per_line, out=first[1:])
+    text = _copied(buffer, pieces, first)
+    if len(pieces.rare):
+        text = _rare(buffer, pieces.rare, text, (at, end, flags), starts, base)
+    text, bad = _valid(text)
+    flags[bad] |= Flag.BAD_UTF8
+    _meaning(buffer, text, flags, pieces, first)
+    return Lines(text, at, end, flags, buffer.end - buffer.start + 1)
+
+
+def _pieces(buffer: Buffer, at: Ints, end: Ints) -> Pieces:
+    """What is kept of each line; the markers go into `at` and `end`."""
+    start, stop = buffer.start, buffer.end
+    last = (buffer.bytes[stop - 1] == CR) & (stop > start)
+    stop = stop - last - (last & (buffer.bytes[stop - 2] == CR) & (stop > start + 1))
+    others = buffer.controls - 1 - (buffer.end - stop)
+    simple = others == 0
+    stamped = np.flatnonzero(others == 2)
+    stamped = stamped[buffer.bytes.take(start[stamped] + 20) == BEL]
+    stamps = buffer.stamps(start[stamped])
+    stamped, stamps = stamped[stamps != NONE], stamps[stamps != NONE]
+    at[stamped] = end[stamped] = stamps
+    simple[stamped] = True
+    start = start.copy()
+    start[stamped] += 21
+    long = np.flatnonzero(buffer.end - buffer.start > LONG)
+    simple[long] = True
+    mixed = np.flatnonzero(~simple)
+    simple[long] = False
+    count = simple.astype(np.int64)
+    count[mixed], start_mixed, end_mixed, over, rare = _mixed(buffer, mixed, at, end)
+    simples = np.flatnonzero(simple)
+    place = np.cumsum(count)
+    others = np.ones(place[-1], np.bool_)
+    place = place[simples] - 1
+    others[place] = False
+    places = np.flatnonzero(others)
+    starts, stops = np.empty(len(others), np.int64), np.empty(len(others), np.int64)
+    starts[places], stops[places] = start_mixed, end_mixed
+    starts[place], stops[place] = start[simples], stop[simples]
+    return Pieces(starts, stops, count, over, np.concatenate((long, rare)))
+
+
+def _mixed(buffer: Buffer, mixed: Ints, at: Ints, end: Ints) -> tuple[Ints, Ints, Ints, Ints, Ints]:
+    """Of lines with more in them: pieces of each, their starts and ends, the overwritten lines and the rare ones."""
+    if not len(mixed):
+        return (mixed,) * 5
+    sizes = buffer.controls[mixed]
+    line = np.repeat(np.arange(len(mixed)), sizes)
+    first = np.cumsum(sizes) - sizes
+    token = np.arange(len(line)) + (buffer.first[mixed] - first)[line]
+    place, byte = buffer.at.take(token), buffer.byte.take(token)
+    stop, clear, rare, markers, stamps = _escapes(buffer, place, byte, line)
+    seen = mixed[line[markers]]
+    at[seen[::-1]] = stamps[::-1]
+    end[seen] = stamps
+    covered = np.zeros_like(stop)
+    np.maximum.accumulate(stop[:-1], out=covered[1:])
+    active = place >= covered
+    rare |= active & (byte == BS)
+    clear = (clear | (byte == CR) | (byte == LF)) & active
+    start = covered
+    start[first] = buffer.start[mixed]
+    segment = np.cumsum(clear) - clear
+    shown = _shown(buffer, start, place)
+    latest = np.maximum.reduceat(np.where(shown, np.arange(len(line)), -1), first)
+    kept = segment == segment[np.where(latest < 0, first, latest)][line]
+    over = mixed[line[shown & ~kept]]
+    keep = kept & (place > start)
+    rares = np.unique(line[rare])
+    if len(rares):
+        keep &= ~np.isin(line, rares)
+    pieces = np.flatnonzero(keep)
+    counts = np.bincount(line.take(pieces), minlength=len(mixed))
+    return counts, start.take(pieces), place.take(pieces), over, mixed[rares]
+
+
+def _shown(buffer: Buffer, start: Ints, stop: Ints) -> Bools:
+    """Which slices hold more than blanks."""
+    shown = (stop > start) & (buffer.bytes.take(start) > 32)
+    unsure = np.flatnonzero((stop - start > 1) & ~shown)
+    if len(unsure):
+        ends = np.stack((start[unsure], stop[unsure]), 1).ravel()
+        shown[unsure] = np.maximum.reduceat(buffer.bytes, ends)[::2] > 32
+    return shown
+
+
+def _escapes(buffer: Buffer, place: Ints, byte: Bytes, line: Ints) -> tuple[Ints, Bools, Bools, Ints, Ints]:
+    """Of control characters: where what each begins ends, which clear the line, which need the specification.
+
+    And which are markers, with their stamps.
+    """
+    stop, clear, rare = place + 1, np.zeros(len(place), np.bool_), np.zeros(len(place), np.bool_)
+    escapes = np.flatnonzero(byte == ESC)
+    kind = np.frombuffer(KIND, np.uint8).take(buffer.bytes.take(place[escapes] + 1))
+    stop[escapes] += kind != ALONE
+    csi = escapes[kind == CSI]
+    begin = place[csi] + 2
+    close = csi_end(buffer, begin)
+    final = buffer.bytes.take(close)
+    stop[csi] = close + ((final >= 0x40) & (final < 0x7F))
+    clear[csi], rare[csi] = _clearing(buffer, begin, close - begin, final)
+    charset = escapes[kind == CHARSET]
+    if len(charset):
+        close = charset_end(buffer, place[charset] + 1)
+        final = buffer.bytes.take(close)
+        stop[charset] = close + ((final >= 0x30) & (final < 0x7F))
+    strings = escapes[kind == STRING]
+    ends = np.flatnonzero((byte == ESC) | (byte == BEL))
+    follower = np.append(ends, len(place) - 1)[np.flatnonzero(byte.take(ends) == ESC)[kind == STRING] + 1]
+    close = place[follower]
+    two = (byte[follower] == ESC) & (buffer.bytes.take(close + 1) == ord("\\"))
+    closed = (line[follower] == line[strings]) & (two | (byte[follower] == BEL))
+    stop[strings[closed]] = (close + 1 + two)[closed]
+    strings, close = strings[closed], close[closed]
+    head = buffer.words[place[strings] + 1]
+    stamps = np.where(close - place[strings] == 20, buffer.stamps(place[strings]), NONE)
+    marker = head & u64(0xFFFF_FFFF) == word(b"_bk;")
+    picture = (head & u64(0xFFFF_FFFF) == word(b"]133")) & (head & u64(0xFF_0000_0000) >= u64(0x37_0000_0000))
+    rare[strings] = (marker & (stamps == NONE)) | picture
+    return stop, clear, rare, strings[stamps != NONE], stamps[stamps != NONE]
+
+
+def _clearing(buffer: Buffer, begin: Ints, parameters: Ints, final: Bytes) -> tuple[Bools, Bools]:
+    """Which CSIs clear the line, and which move the cursor within it; `parameters` is how many bytes those are."""
+    digit = buffer.bytes.take(begin)
+    one_or_two = (parameters == 1) & ((digit == ord("1")) | (digit == ord("2")))
+    erases = ((final == ord("K")) | (final == ord("J"))) & one_or_two
+    to_column = final == ord("G")
+    to_begin = to_column & ((parameters == 0) | ((parameters == 1) & ((digit == ord("0")) | (digit == ord("1")))))
+    moves = (final == ord("C")) | (final == ord("D")) | (to_column & ~to_begin)
+    return erases | to_begin | np.frombuffer(CLEARING, np.bool_).take(final), moves
+
+
+def _copied(buffer: Buffer, pieces: Pieces, first: Ints) -> Any:
+    """The binary column of the lines whose pieces begin at `first`: all of it copied by one take of every other."""
+    count = len(pieces.start)
+    between = np.zeros(2 * max(count, 1), np.int32)
+    between[0 : 2 * count : 2], between[1 : 2 * count : 2] = pieces.start, pieces.end
+    parts = [None, pa.py_buffer(between), pa.py_buffer(buffer.bytes)]
+    slices = pa.Array.from_buffers(pa.binary(), len(between) - 1, parts)
+    _, offsets, data = slices.take(pa.array(np.arange(0, len(between), 2, dtype=np.int32))).buffers()
+    ends = np.frombuffer(offsets, np.int32, count + 1)
+    return pa.Array.from_buffers(pa.binary(), len(first) - 1, [None, pa.py_buffer(ends.take(first)), data])
+
+
+def _rare(
+    buffer: Buffer, rare: Ints, text: Any, columns: tuple[Ints, Ints, npt.NDArray[np.int32]], starts: Ints, base: int
+) -> Any:
+    """The text with the rare lines read by the specification, one after the other; their stamps go into the columns."""
+    at, end, flags = columns
+    rare = np.sort(rare)
+    at[rare] = end[rare] = NONE
+    texts = []
+    for index, line in zip(rare.tolist(), _specified(buffer, rare, end, starts, base), strict=True):
+        at[index] = NONE if line.at is None else line.at
+        end[index] = NONE if line.end is None else line.end
+        flags[index] = line.flags
+        texts.append(line.text.encode())
+    mask = np.zeros(len(at), np.bool_)
+    mask[rare] = True
+    return pc.replace_with_mask(text, pa.array(mask), pa.array(texts, pa.binary()))
+
+
+def _specified(buffer: Buffer, rare: Ints, end: Ints, starts: Ints, base: int) -> Iterator[Line]:
+    """The rare lines as the specification has them; the caller writes each one's `end` before it asks for the next."""
+    before = np.maximum.accumulate(np.where(end != NONE, np.arange(len(end)), -1))
+    log = starts[np.searchsorted(starts, rare, "right") - 1]
+    mine = -1
+    for index, begin in zip(rare.tolist(), log.tolist(), strict=True):
+        latest = max(int(before[index]), mine)
+        stamp = int(end[latest]) if latest >= begin else base if begin == 0 else NONE
+        yield any_line(
+            buffer.bytes[buffer.start[index] : buffer.end[index]].tobytes(), None if stamp == NONE else stamp
+        )
+        mine = index if end[index] != NONE else mine
+
+
+def _valid(text: Any) -> tuple[Any, Ints]:
+    """The text as strings, and which of them had to be mended: what is not UTF-8 is U+FFFD, in all lines at once."""
+    _, offsets, data = text.buffers()
+    strings = pa.Array.from_buffers(pa.string(), len(text), [None, offsets, data])
+    try:
+        strings.validate(full=True)
+    except pa.ArrowInvalid:
+        joined = b"\n".join(text.to_pylist()).decode("utf-8", "replace")
+        strings = pa.array(joined.split("\n"), pa.string())
+        return strings, np.flatnonzero(pc.not_equal(strings.view(pa.binary()), text))
+    return strings, np.empty(0, np.int64)
+
+
+def _meaning(buffer: Buffer, text: Any, flags: npt.NDArray[np.int32], pieces: Pieces, first: Ints) -> None:
+    """The flags that the text decides, as `joblog_spec.meaning`; rare lines know already what was grey."""
+    _, offsets, data = text.buffers()
+    if not data or not data.size:
+        return
+    begin = np.frombuffer(offsets, np.int32, len(text) + 1).astype(np.int64)
+    letters = np.frombuffer(data, np.uint8, begin[-1])
+    speaking = np.frombuffer(SPEAKING, np.bool_).take(letters.take(begin[:-1], mode="clip")) & (np.diff(begin) > 1)
+    lines = np.flatnonzero(speaking)
+    places = begin[lines][:, None] + np.arange(len(ALARM.encode()))
+    heads = np.where(places < begin[lines + 1][:, None], letters.take(places, mode="clip"), 0)
+
+    def says(words: bytes, at: int = 0) -> Bools:
+        same: Bools = (heads[:, at : at + len(words)] == np.frombuffer(words, np.uint8)).all(1)
+        return same
+
+    blank = (heads[:, 3] == ord(" ")) | (heads[:, 3] == ord("\t"))
+    said = np.where(blank & (says(b"---") | says(b"+++") | says(b"~~~")), Flag.HEADER, 0)
+    said |= np.where(blank & says(b"^^^") & says(b"+++", 4), Flag.EXPAND, 0)
+    said |= np.where(says(ALARM.encode()), Flag.ERROR, 0)
+    said |= np.where(says(b"$ "), Flag.COMMAND, 0)
+    maybe = np.flatnonzero((says(b"# ") | says(b"> ")) & (pieces.per_line[lines] > 0))
+    before = pieces.start[first[lines[maybe]]]
+    grey = maybe[(buffer.words[before - 5] & u64(0xFF_FFFF_FFFF) == word(GREY)) & (before > 4)]
+    said[grey] |= np.where(heads[grey, 0] == ord("#"), Flag.COMMENT, Flag.COMMAND)
+    flags[lines] |= said.astype(np.int32)
