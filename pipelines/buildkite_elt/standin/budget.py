@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from .answer import Answer, as_json
 
@@ -23,6 +23,10 @@ class Budgets:
     graphql_window: int = 300
     deep: int = 10_000
     enforced: bool = True
+    heavy: timedelta | None = None
+    """A search of an organization's jobs over a longer time than this answers 504 (api.md 2.2); None: none does."""
+    heavy_page: int | None = None
+    """So does one with a larger page than this."""
 
 
 @dataclass(frozen=True)

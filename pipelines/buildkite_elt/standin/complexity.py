@@ -1,11 +1,13 @@
 """What a GraphQL document asks for, before it runs: its complexity and its depth (api.md 2.2).
 
 A field that gives an object costs 1, a scalar nothing; what a connection's nodes hold is counted once for each of the
-`first` or `last` that was asked for, 500 if neither was. Of the types a fragment may meet, the dearest counts.
+`first` or `last` that was asked for, 500 if neither was. Fragments on several types count all together, each response
+key once, at its dearest: whether the real one does so, or takes the dearest type, is not known; this is the stricter.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,22 +61,26 @@ class Question:
     def _cost(self, kind: Any, sets: list[SelectionSetNode], size: int) -> int:
         """The points of the fields of one object; `size` is the page asked for, if the object is a connection."""
         kinds = self.schema.get_possible_types(kind) if is_abstract_type(kind) else [kind]
-        return max((self._cost_of(one, sets, size) for one in kinds), default=0)
+        dearest: Counter[str] = Counter()
+        for one in kinds:
+            dearest |= self._costs_of(one, sets, size)
+        return dearest.total()
 
-    def _cost_of(self, kind: GraphQLObjectType, sets: list[SelectionSetNode], size: int) -> int:
-        total = 0
+    def _costs_of(self, kind: GraphQLObjectType, sets: list[SelectionSetNode], size: int) -> Counter[str]:
+        """The points of each response key of one type; a key that is selected twice is merged into one."""
+        costs: Counter[str] = Counter()
         fields: dict[str, list[FieldNode]] = {}
         for one in sets:
             for field in self._fields(one, kind):
                 fields.setdefault((field.alias or field.name).value, []).append(field)
-        for same in fields.values():
+        for key, same in fields.items():
             name = same[0].name.value
             gives = self._gives(kind, name)
             if is_composite_type(gives):
                 below = [field.selection_set for field in same if field.selection_set]
                 cost = self._cost(gives, below, self._page(same[0]))
-                total += 1 + cost * (size if name == "edges" else 1)
-        return total
+                costs[key] = 1 + (size * (1 + cost) if name == "nodes" else cost * (size if name == "edges" else 1))
+        return costs
 
     def _gives(self, kind: GraphQLObjectType, name: str) -> Any:
         """The named type of a field; None for __typename."""
@@ -109,9 +115,9 @@ class Question:
         return True
 
     def _page(self, field: FieldNode) -> int:
-        """The greater of `first` and `last`, else 500."""
+        """The greater of `first` and `last`, else 500; less than nothing is nothing."""
         given = [self._value(a.value) for a in field.arguments or () if a.name.value in ("first", "last")]
-        return max((size for size in given if isinstance(size, int)), default=PAGE)
+        return max((max(size, 0) for size in given if isinstance(size, int)), default=PAGE)
 
     def _value(self, given: ValueNode) -> Any:
         if isinstance(given, VariableNode):

@@ -44,6 +44,10 @@ class Connection:
         return [{"cursor": cursor(key), "node": self.node(row)} for key, row in self.rows[start:end]]
 
     @property
+    def nodes(self) -> list[Any]:
+        return [edge["node"] for edge in self.edges]
+
+    @property
     def page_info(self) -> dict[str, Any]:
         start, end = self._bounds()
         keys = [key for key, _ in self.rows[start:end]]

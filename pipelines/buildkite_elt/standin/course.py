@@ -47,6 +47,8 @@ class Course(Work):
         if not stage["left"]:
             self.over(build)
         for job in jobs:
+            if gate is not None and gate["type"] == "manual" and job["type"] == "script":
+                self.note(job, "UNBLOCKED", "USER", gate["unblocked_by"])
             self.ready(job)
 
     def hold(self, build: Row, gate: Row) -> None:
@@ -65,9 +67,12 @@ class Course(Work):
             return
         step = job["_step"]
         failed = job["state"] in ("failed", "timed_out")
-        if failed and step and job["type"] == "script" and (job["retries_count"] or 0) < step.retry:
-            self.again(job, None)
-            return
+        if failed and step and job["type"] == "script" and step.retry:
+            if (job["retries_count"] or 0) < step.retry:
+                self.again(job, None)
+                return
+            reason = f"The limit of {step.retry} automatic retries is reached"
+            self.note(job, "RETRY_FAILED", retry_failed_reason=reason)
         stage = build["_stages"][job["_stage"]]
         stage["left"] -= 1
         if (failed and not job.get("soft_failed")) or job["state"] in ("canceled", "expired"):

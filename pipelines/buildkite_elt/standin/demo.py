@@ -15,6 +15,7 @@ from .clock import Clock
 from .days import Days
 from .life import Life
 from .odd import oddities
+from .office import govern
 from .tokens import Token
 from .world import Organization, Row, World
 
@@ -111,6 +112,7 @@ def _furnish(world: World, slug: str, pipelines: int, per_day: float, began: dat
     }
     life.schedule(calendar.parts[0][1], branch="gone", cronline="@weekly", **broken)
     oddities(calendar, end)
+    govern(life, world.tokens[TOKEN], end)
     midnight = began.replace(hour=0, minute=0, second=0, microsecond=0)
     world.at(began, partial(calendar.day, midnight))
     world.at(end - timedelta(hours=1), calendar.meter)

@@ -16,7 +16,7 @@ import graphql as core
 import orjson
 from graphql import DocumentNode, GraphQLError, GraphQLSchema, OperationDefinitionNode, OperationType
 
-from .answer import Ask
+from .answer import Ask, Refusal
 from .budget import Budgets
 from .complexity import Question, question
 from .look import Look
@@ -62,7 +62,10 @@ def execute(world: World, ask: Ask, budgets: Budgets) -> Result:
     requested, refusal = _measured(asked, budgets)
     if refusal:
         return Result(200, errors(refusal), requested)
-    body, actual = _run(world, ask, document, variables, name)
+    try:
+        body, actual = _run(Look(world, ask.token, budgets), document, variables, name)
+    except Refusal as refused:
+        return Result(refused.status, errors(refused.message), requested)
     if ask.headers.get("buildkite-include-query-stats") == "true":
         body["stats"] = {"requestedComplexity": requested, "actualComplexity": actual}
     return Result(200, body, requested, actual)
@@ -117,10 +120,9 @@ def _measured(asked: Question, budgets: Budgets) -> tuple[int | None, str | None
     return requested, None
 
 
-def _run(world: World, ask: Ask, document: DocumentNode, variables: Body, name: str | None) -> tuple[Body, int]:
+def _run(look: Look, document: DocumentNode, variables: Body, name: str | None) -> tuple[Body, int]:
     """The answer and the points of what was returned."""
-    look = Look(world, ask.token)
-    with world.lock:
+    with look.world.lock:
         result = core.execute_sync(
             schema(),
             document,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+from .graphql_governance import GOVERNANCE_FIELDS, GOVERNANCE_RENAMED, Field
 from .graphql_lists import build_state, job_state, labels
 from .graphql_roots import build, by_slug, node, organization, pipeline, viewer
 from .look import JOBS, At, Look, cluster_of, derived, global_id, held, queue_of
+from .metering import reading
 from .sift import Arguments
+from .webhooks import webhook
 from .world import Row
 
 RENAMED: dict[tuple[str, str], str] = {
@@ -24,6 +26,7 @@ RENAMED: dict[tuple[str, str], str] = {
     ("Pipeline", "skipIntermediateBuilds"): "skip_queued_branch_builds",
     ("Pipeline", "skipIntermediateBuildsBranchFilter"): "skip_queued_branch_builds_filter",
     ("Team", "isDefaultTeam"): "default",
+    **GOVERNANCE_RENAMED,
 }
 """The words of REST for the same fact; elsewhere they are the same, in snake_case."""
 
@@ -78,7 +81,9 @@ def source(look: Look, at: At) -> At:
     kind, name = SOURCES[at.row["source"]]
     told = at.row.get("_source") or {}
     schedule = held(at.home, "PipelineSchedule", at.home.schedules, told.get("schedule_id"))
-    return At(kind, {**told, "id": told.get("uuid"), "name": name, "pipeline_schedule": schedule}, at.org)
+    if kind == "BuildSourceWebhook":
+        told = webhook(at.row, look.world.now())
+    return At(kind, {**told, "name": name, "pipeline_schedule": schedule}, at.org)
 
 
 def triggered_from(look: Look, at: At) -> At | None:
@@ -152,10 +157,6 @@ def organization_member(look: Look, at: At, a: Arguments) -> At | None:
     return held(at.home, "OrganizationMember", at.home.members, at.row.get("user_id"))
 
 
-def sso(look: Look, at: At, a: Arguments) -> Row:
-    return {"mode": at.row.get("sso_mode"), "authorizations": at.row.get("_authorizations") or []}
-
-
 def repository(look: Look, at: At, a: Arguments) -> Row | None:
     if not at.row.get("repository"):
         return None
@@ -177,12 +178,20 @@ PROVIDERS = {
 }
 
 
+def pipeline_template(look: Look, at: At, a: Arguments) -> Row | None:
+    """REST tells its uuid only: the rest is ours."""
+    uuid, by = at.row.get("pipeline_template_uuid"), at.row.get("created_by")
+    if uuid is None or by is None:
+        return None
+    times = {f"{what}_at": at.row["created_at"] for what in ("created", "updated")}
+    told = {"name": "Template", "configuration": at.row.get("configuration") or "steps: []\n", "available": True}
+    return {"uuid": uuid, "created_by": by, "updated_by": by, **times, **told}
+
+
 def cluster(look: Look, at: At, a: Arguments) -> At | None:
     """`Organization.cluster(id:)` wants a uuid, unlike every filter (api.md 5.0)."""
     return held(at.home, "Cluster", at.home.clusters, a["id"])
 
-
-Field = Callable[[Look, At, Arguments], Any]
 
 FIELDS: dict[tuple[str, str], Field] = {
     ("Query", "agent"): lambda look, at, a: by_slug(look, "Agent", a["slug"]),
@@ -202,6 +211,7 @@ FIELDS: dict[tuple[str, str], Field] = {
     ("*", "build"): lambda look, at, a: At("Build", at.build, at.org) if at.build else None,
     ("Organization", "cluster"): cluster,
     ("Pipeline", "archived"): lambda look, at, a: bool(at.row.get("archived_at")),
+    ("Pipeline", "pipelineTemplate"): pipeline_template,
     ("Pipeline", "repository"): repository,
     ("Pipeline", "steps"): lambda look, at, a: {"yaml": at.row.get("configuration")},
     ("Pipeline", "tags"): lambda look, at, a: [{"label": label} for label in labels(at.row)],
@@ -243,11 +253,10 @@ FIELDS: dict[tuple[str, str], Field] = {
     ("Agent", "isRunningJob"): lambda look, at, a: running(look, at) is not None,
     ("Agent", "job"): lambda look, at, a: running(look, at),
     ("Agent", "operatingSystem"): lambda look, at, a: {"name": at.row["os_id"]} if at.row.get("os_id") else None,
+    ("ClusterQueue", "metrics"): lambda look, at, a: reading(look, at),
     ("Cluster", "defaultQueue"): lambda look, at, a: held(
         at.home, "ClusterQueue", at.home.queues, at.row.get("default_queue_id")
     ),
-    ("OrganizationMember", "sso"): sso,
-    ("OrganizationMember", "security"): lambda look, at, a: at.row.get("_security") or {},
     ("OrganizationMember", "user"): member_user,
     ("TeamMember", "user"): member_user,
     ("TeamMember", "organizationMember"): organization_member,
@@ -256,5 +265,6 @@ FIELDS: dict[tuple[str, str], Field] = {
     ),
     **{(kind, "uuid"): edge_uuid for kind in ("OrganizationMember", "TeamMember", "TeamPipeline")},
     **{(kind, "id"): edge_id for kind in ("OrganizationMember", "TeamMember", "TeamPipeline")},
+    **GOVERNANCE_FIELDS,
 }
 """The exceptions, by type and field; `*` is every type that has no row of its own."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 
-from .connection import Connection, Key
+from .answer import Refusal
+from .connection import MOST, Connection, Key
+from .graphql_governance import GOVERNANCE_LISTS, Listing
 from .graphql_people import (
     authorizations,
     member_teams,
@@ -15,7 +17,7 @@ from .graphql_people import (
     teams,
     teams_of_pipeline,
 )
-from .look import At, Look, global_id, job_at, last_part, on_day, uuid_of, within
+from .look import At, Look, global_id, job_at, last_part, moment, on_day, uuid_of, within
 from .sift import Arguments, has, listing, one_of, plain
 from .world import Organization, Row
 
@@ -54,6 +56,7 @@ def team_pipelines(org: Organization, selector: str | None) -> Callable[[str], b
     """What a TeamSelector lets through: a slug, or `!slug` for what is not the team's (api.md 5.9)."""
     if selector is None:
         return None
+    selector = str(selector)
     slug = selector.removeprefix("!")
     team = next((one for one in org.teams.values() if one["slug"] == slug), None)
     ids = {one["pipeline_id"] for one in (team or {}).get("_pipelines", ())}
@@ -122,6 +125,8 @@ def schedule_builds(look: Look, at: At, a: Arguments) -> Connection:
 def jobs(look: Look, at: At, a: Arguments) -> Connection:
     """The jobs of an organization, a pipeline, a build or an agent (api.md 5.4)."""
     org, kind, mine = at.home, at.type, at.row["id"]
+    if kind == "Organization":
+        not_too_heavy(look, a)
     if kind == "Build":
         found = [(at.row, job) for job in at.row["jobs"]]
     elif kind == "Pipeline":
@@ -139,6 +144,16 @@ def jobs(look: Look, at: At, a: Arguments) -> Connection:
     )
 
 
+def not_too_heavy(look: Look, a: Arguments) -> None:
+    """Raises Refusal, a 504, for a search of all jobs over more time, or with a larger page, than is allowed."""
+    longest, largest = look.budgets.heavy, look.budgets.heavy_page
+    since = moment(a.get("createdAtFrom"), "createdAtFrom")
+    until = moment(a.get("createdAtTo"), "createdAtTo") or look.world.now()
+    page = max(a.get("first") or 0, a.get("last") or 0) or MOST
+    if (longest is not None and (since is None or until - since > longest)) or (largest is not None and page > largest):
+        raise Refusal(504, "Gateway Timeout")
+
+
 def created(pair: tuple[Row, Row]) -> Key:
     """A job that has no time of its own counts as old as its build."""
     build, job = pair
@@ -146,8 +161,14 @@ def created(pair: tuple[Row, Row]) -> Key:
 
 
 def assigned(pair: tuple[Row, Row]) -> Key:
-    """The world does not tell when a job was assigned, but when it started."""
-    return (pair[1].get("started_at") or "", pair[1]["id"])
+    """Jobs that no agent was given come last."""
+    return (assigned_at(pair[1]) or "", pair[1]["id"])
+
+
+def assigned_at(job: Row) -> str | None:
+    """When an agent was given a job; when it started, where nobody wrote that down (Life.history)."""
+    given = (one["timestamp"] for one in job.get("_events", ()) if one["type"] == "ASSIGNED")
+    return next(given, None) or job.get("started_at")
 
 
 TYPES = {"script": "COMMAND", "manual": "BLOCK", "waiter": "WAIT", "trigger": "TRIGGER"}
@@ -164,7 +185,6 @@ def job_filter(a: Arguments) -> Callable[[Row, Row], bool]:
     groups, keys = ((a.get(name) or {}).get(part) for name, part in (("concurrency", "group"), ("step", "key")))
 
     def wanted(build: Row, job: Row) -> bool:
-        row = {"created_at": build["created_at"], **job}
         return (
             one_of(TYPES[job["type"]], a.get("type"))
             and one_of(job_state(job), a.get("state"))
@@ -176,8 +196,8 @@ def job_filter(a: Arguments) -> Callable[[Row, Row], bool]:
             and one_of((job.get("_concurrency") or {}).get("group"), groups)
             and one_of((job.get("priority") or {}).get("number"), numbers)
             and one_of(job.get("step_key"), keys)
-            and within(row, a)
-            and on_day(job, a.get("finishedAt"))
+            and within({"created_at": job.get("created_at") or build["created_at"]}, a)
+            and (a.get("finishedAt") is None or on_day(job, a["finishedAt"]))
         )
 
     return wanted
@@ -232,9 +252,9 @@ def meta_data(look: Look, at: At, a: Arguments) -> Connection:
 
 
 def annotated(look: Look, at: At, a: Arguments) -> Connection:
-    """Of a build, or of one of its jobs."""
+    """Of a build, or of one of its jobs; a build's own unless `scope` says JOB, as the published schema has it."""
     build = at.row if at.build is None else at.build
-    scopes = a.get("scope")
+    scopes = ["JOB"] if at.build else a.get("scope") or ["BUILD"]
     rows = [
         row
         for row in at.home.annotations.get(build["id"], ())
@@ -297,8 +317,6 @@ def organizations(look: Look, at: At, a: Arguments) -> Connection:
     return plain("Organization", [At("Organization", org.body, org) for org in look.organizations()], a)
 
 
-Listing = Callable[[Look, At, Arguments], Connection]
-
 LISTS: dict[tuple[str, str], Listing] = {
     ("Organization", "agents"): agents,
     ("Organization", "clusters"): clusters,
@@ -326,5 +344,6 @@ LISTS: dict[tuple[str, str], Listing] = {
     ("Team", "pipelines"): pipelines_of_team,
     ("User", "builds"): user_builds,
     ("Viewer", "organizations"): organizations,
+    **GOVERNANCE_LISTS,
 }
 """Every field of the schema that gives a connection."""

@@ -5,6 +5,9 @@ What is unknown and what the token does not see look the same (api.md 1.6).
 
 from __future__ import annotations
 
+import re
+
+from .graphql_governance import by_id
 from .look import At, Look, global_id, held, kind_and_uuid, last_part
 
 
@@ -32,7 +35,7 @@ def build(look: Look, slug: str | None, uuid: str | None) -> At | None:
     org_slug, _, rest = (slug or "").partition("/")
     name, _, number = rest.partition("/")
     org = look.organization(org_slug)
-    row = org.build(name, int(number)) if org and number.isdigit() else None
+    row = org.build(name, int(number)) if org and re.fullmatch(r"[0-9]{1,9}", number) else None
     return At("Build", row, org) if row else None
 
 
@@ -69,7 +72,7 @@ def node(look: Look, given: str) -> At | None:
     if kind == "Organization":
         return organization(look, None, uuid)
     if kind not in STORES:
-        return None
+        return by_id(look, given)
     found = (held(org, kind, getattr(org, STORES[kind]), uuid) for org in look.organizations())
     return next(filter(None, found), None)
 

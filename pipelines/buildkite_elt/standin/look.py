@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -14,6 +13,7 @@ from graphql import GraphQLError
 
 from .answer import parse_time
 from .bodies import gid
+from .budget import Budgets
 from .tokens import Token
 from .world import Organization, Row, World
 
@@ -62,12 +62,20 @@ class Inside:
         """Every job by its id."""
         return {job["id"]: job_at(self.org, build, job) for build, job in self.org.jobs()}
 
+    @cached_property
+    def queued(self) -> dict[str | None, list[Row]]:
+        """Jobs by the id of their cluster queue."""
+        found: dict[str | None, list[Row]] = {}
+        for _, job in self.org.jobs():
+            found.setdefault(job.get("cluster_queue_id"), []).append(job)
+        return found
+
 
 class Look:
     """One request: the world as its token sees it, and the points that it cost so far."""
 
-    def __init__(self, world: World, token: Token | None) -> None:
-        self.world, self.token = world, token
+    def __init__(self, world: World, token: Token | None, budgets: Budgets | None = None) -> None:
+        self.world, self.token, self.budgets = world, token, budgets or Budgets()
         self.points = 0
         self._inside: dict[str, Inside] = {}
 
@@ -134,7 +142,7 @@ def kind_and_uuid(given: str) -> tuple[str, str]:
     """What a global id holds; two empty words if it is none. Samples have a line end in theirs (api.md 5.0)."""
     try:
         kind, _, uuid = base64.b64decode(given, validate=True).decode().strip().partition("---")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return "", ""
     return kind, uuid
 

@@ -32,6 +32,8 @@ def resolve(source: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any
     said = _said(value, info.return_type, source)
     if isinstance(said, list | At | Connection) and _gives_objects(info.return_type):
         look.points += 1
+        if info.field_name == "nodes" and isinstance(said, list):
+            look.points += len(said)
     return said
 
 

@@ -1,20 +1,82 @@
-"""What builds leave behind, annotations and artifacts, and what takes builds and pipelines away."""
+"""What builds leave behind, annotations, artifacts and rarer events, and what takes builds and pipelines away."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
+from uuid import NAMESPACE_URL, uuid5
+
+import orjson
 
 from . import bodies
-from .plan import End
+from .plan import End, Step
 from .work import BUILDS_COUNTED, COUNTED, Work
 from .world import Row
+
+LONG, PATIENCE = 3600.0, 3600.0
+"""A job that takes longer than LONG seconds asks for more time; one that waits longer than PATIENCE is put forward."""
 
 
 class Traces(Work):
     """Both stores of the organization are by build id."""
 
+    # Events that few jobs have (api.md 5.6). What the real one says in their texts is not known.
+
+    def enqueue(self, job: Row) -> None:
+        super().enqueue(job)
+        if job["state"] == "scheduled":
+            self.later(PATIENCE, partial(self._hurry, job))
+
+    def _hurry(self, job: Row) -> None:
+        """Who waits for a job loses patience, unless the queue is paused."""
+        if job["state"] == "scheduled" and not (job["_queue"] and job["_queue"]["dispatch_paused"]):
+            self.reprioritize(job, job["priority"]["number"] + 1, job["_build"]["creator"])
+
+    def reprioritize(self, job: Row, number: int, by: Row | None = None) -> None:
+        """A job gets another priority. The queues here are first come, first served all the same."""
+        changed = {"changed_priority_before_value": job["priority"]["number"], "changed_priority_after_value": number}
+        self.note(job, "REPRIORITIZED", "USER" if by else "SYSTEM", by, **changed)
+        job["priority"] = {"number": number}
+
+    def change(self, job: Row, changes: Row) -> None:
+        """A job changes itself while it runs: attribute -> [before, after]."""
+        if job["state"] == "running":
+            self.note(job, "CHANGED", "AGENT", job["agent"], changed_changes=changes)
+
+    def upload_steps(self, job: Row, added: Iterable[Step]) -> None:
+        """A job uploads steps. Their jobs are there already: a build is made whole here. JSON is YAML, too."""
+        keys = ("name", "key", "command", "type", "env")
+        told = [{key: value for key in keys if (value := getattr(step, key))} for step in added]
+        text = orjson.dumps({"steps": told}, default=dict).decode()
+        uuid = str(uuid5(NAMESPACE_URL, f"{job['id']}/upload"))
+        upload = {"uuid": uuid, "definition": {"json": text, "yaml": text}}
+        self.note(job, "BUILD_STEP_UPLOAD_CREATED", "AGENT", job["agent"], build_step_upload=upload)
+
+    def assign(self, job: Row, agent: Row) -> None:
+        if _stacked(agent):
+            self.note(job, "RESERVED", "STACK")
+            self.note(job, "STACK_NOTIFICATION", "STACK", message=f"Pod {agent['name']} is starting")
+        super().assign(job, agent)
+
+    def start_job(self, job: Row) -> None:
+        super().start_job(job)
+        if job["_step"].takes > LONG:
+            self.later(60, partial(self.change, job, {"timeout_in_minutes": [60, 300]}))
+
+    def _closing_event(self, job: Row, end: End) -> None:
+        if end.signal_reason == "agent_stop":
+            self.note(job, "AGENT_STOPPED", "AGENT", job["agent"])
+        if end.signal_reason == "stack_error":
+            self.note(job, "STACK_ERRORED", "STACK", error_detail="The pod could not pull its image")
+        super()._closing_event(job, end)
+        if job["agent"] and _stacked(job["agent"]):
+            self.note(job, "STACK_FINISHED", "STACK", detail=f"Pod {job['agent']['name']} is done")
+
     def close(self, job: Row, end: End) -> None:
         step = job["_step"]
+        signed = [one for one in job["_build"]["_plan"] if one.signed]
+        if signed and end.state == "passed" and job is job["_build"]["jobs"][0]:
+            self.upload_steps(job, signed)
         if step and job["started_at"] and end.state in ("passed", "failed"):
             for path in step.artifacts:
                 self.upload_artifact(job, path)
@@ -22,6 +84,8 @@ class Traces(Work):
                 context, html = step.annotation
                 self.annotate(job["_build"], context, html, "success" if end.state == "passed" else "error")
         super().close(job, end)
+
+    # Annotations, artifacts
 
     def annotate(
         self,
@@ -66,6 +130,8 @@ class Traces(Work):
         for row in self.organization.artifacts.get(build["id"], ()):
             row["state"] = "expired"
 
+    # Away
+
     def delete_build(self, build: Row) -> None:
         """The build is gone, with all that is below it; what was to happen to it happens to nobody."""
         pipeline, here = build["pipeline"], self.organization
@@ -105,3 +171,8 @@ class Traces(Work):
         for team in here.teams.values():
             team["_pipelines"] = [one for one in team["_pipelines"] if one["_pipeline"] is not pipeline]
         del here.pipelines[pipeline["id"]]
+
+
+def _stacked(agent: Row) -> bool:
+    """Whether a stack made the agent for its job: those of a cluster queue that makes them when needed."""
+    return bool(agent["_pool"].elastic and agent["_pool"].queue)
