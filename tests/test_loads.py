@@ -92,14 +92,15 @@ def test_every_column_holds_something_in_the_demo_world(file: Path) -> None:
             filled = connection.execute(f"SELECT {counts} FROM ci.{name}").fetchone()
             assert filled
             null |= {(name, c.name) for c, n in zip(table.all_columns, filled, strict=True) if not n}
-    assert null == set(ALWAYS_NULL)
+        loaded = set(made(connection))
+    assert null == {(name, column) for name, column in ALWAYS_NULL if name in loaded}
 
 
 @pytest.mark.parametrize("at_a_time", [1000, 3])
 def test_annotations_and_artifacts_are_asked_for_once_and_again_when_their_build_changed(
     file: Path, at_a_time: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("buildkite_ci.extract.ERRANDS", at_a_time)
+    monkeypatch.setattr("buildkite_ci.extract.ERRANDS", {"REST": at_a_time, "GraphQL": at_a_time})
     world = empty()
     life, app = one_build(world)
     builds = [life.build(app, 1, takes=60) for _ in range(8)]
@@ -109,6 +110,8 @@ def test_annotations_and_artifacts_are_asked_for_once_and_again_when_their_build
         life.annotate(build, "default", "<b>Hello</b>", "info")
         life.upload_artifact(build["jobs"][0], "dist/app.tar.gz")
     with Standin(world, budgets=PLENTY) as standin:
+        token = standin.world.tokens[standin.token]
+        token.scopes = tuple(one for one in token.scopes if one != "graphql")  # by which many builds are asked at once
         into = loader(standin, file)
 
         def asked(what: str) -> int:

@@ -309,7 +309,7 @@ class Loads(Machine):
         return wrong(self.target.database, self.world, "acme", [table for table in tables if table in TRUTH])
 
     def covered(self) -> list[tuple[datetime, datetime]]:
-        return State(known.read(self.target, "acme", LONG_AGO).kept, LONG_AGO, timedelta()).covered
+        return State(known.read(self.target, "acme", LONG_AGO, {}).kept, LONG_AGO, timedelta()).covered
 
 
 def run(machine: type[Machine], examples: int, steps: int) -> None:

@@ -129,9 +129,9 @@ def test_further_back_and_the_gap_between_are_planned(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_work_lists_are_planned(tmp_path: Path, standin: Standin) -> None:
     both = Both(standin, tmp_path / "buildkite.duckdb")
-    both.compare("builds", "annotations")
+    both.compare("builds", "artifacts")
     standin.world.advance(timedelta(days=1))
-    both.compare("builds", "annotations")
+    both.compare("builds", "artifacts")
 
 
 def test_without_graphql_rest_tells_the_counts(tmp_path: Path, standin: Standin) -> None:

@@ -33,6 +33,7 @@ GOOD: Mapping[str, Any] = {
     "timestamp": "2026-01-02T03:04:05.678Z",
     "json": {"a": [1]},
     "env": {"A": "b"},
+    "variable": ["A", "b"],
     "email": "ada@example.com",
     "ip": "192.0.2.7",
     "url": "https://example.com/x",

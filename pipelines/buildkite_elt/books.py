@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import dlt
 
-from buildkite_ci import errands
 from buildkite_ci.catalog import catalog
 from buildkite_ci.extract import hints
 from buildkite_ci.sync import State
@@ -97,7 +96,7 @@ def _coverage(run: Run, outcome: Outcome) -> Iterator[Row]:
         if declared.family in run.report.states:
             row |= _span(run.report.states[declared.family], run.since)
         elif isinstance(declared.fetch, Errand):
-            every, waiting, oldest = errands.tally(declared, declared.fetch, run.organization, run.since)
+            every, waiting, oldest = run.todo(declared).tally()
             oldest_at = oldest and oldest.isoformat()
             row |= {"selected": every, "loaded": every - waiting, "waiting": waiting, "oldest_missing_at": oldest_at}
         elif table not in reasons:

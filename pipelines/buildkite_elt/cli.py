@@ -16,6 +16,8 @@ import typer
 from typer.core import TyperGroup
 
 from . import __version__
+from .loading import load, plan, verify
+from .options import DATABASE, DATASET, Database, Dataset, Json, Organization, Seed, TokenFile
 
 DEBUG = "BUILDKITE_ELT_DEBUG"
 
@@ -73,30 +75,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Organization = Annotated[
-    list[str] | None,
-    typer.Option("--organization", "-o", help="Slug; repeat it or use commas. Or BUILDKITE_ORGANIZATION."),
-]
-TokenFile = Annotated[
-    Path | None, typer.Option(help="File that holds the API token, readable by you only. Or BUILDKITE_API_TOKEN.")
-]
-Database = Annotated[Path, typer.Option("--database", "-d", help="The DuckDB file.")]
-Dataset = Annotated[str, typer.Option(help="The schema of the tables.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-Seed = Annotated[int, typer.Option(help="Another seed, another made-up organization.")]
-
-Reserve = Annotated[str, typer.Option(help="Part of each rate limit that is left for others.")]
-MaxRequests = Annotated[int | None, typer.Option(min=1, help="REST requests that this run may spend at most.")]
-MaxPoints = Annotated[int | None, typer.Option(min=1, help="GraphQL points that this run may spend at most.")]
-MaxMinutes = Annotated[float | None, typer.Option(min=0, help="Minutes after which this run asks for nothing more.")]
-Tables = Annotated[list[str] | None, typer.Argument(help="Tables; if none is named, all but the work lists.")]
-Since = Annotated[
-    str, typer.Option(help="Builds created since: 30d, 12h, 2w, a date or a timestamp. Counts when first loaded.")
-]
-
-DATABASE = Path("buildkite.duckdb")
-DATASET = "ci"
-
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -116,7 +94,6 @@ def settings(
 @app.command()
 def demo(database: Database = DATABASE, seed: Seed = 7, json: Json = False) -> None:
     """A made-up organization, served by the stand-in in this process, loaded into a file, and a report. No token."""
-    from datetime import timedelta
 
     from . import config, loads, report, show, status
     from .standin import Standin
@@ -211,147 +188,8 @@ def tables(
         describe.tell(name)
 
 
-@app.command()
-def load(
-    tables: Tables = None,
-    since: Since = "30d",
-    organization: Organization = None,
-    token_file: TokenFile = None,
-    destination: Annotated[str, typer.Option(help="duckdb, or another of dlt's.")] = "duckdb",
-    database: Database = DATABASE,
-    dataset: Dataset = DATASET,
-    show: Annotated[list[str] | None, typer.Option(help="Store as they are: emails, ips, env.")] = None,
-    hash_key_file: Annotated[
-        Path | None, typer.Option(help="File with a key; what is not shown is hashed with it.")
-    ] = None,
-    reserve: Reserve = "20%",
-    max_requests: MaxRequests = None,
-    max_points: MaxPoints = None,
-    max_minutes: MaxMinutes = None,
-    retention: Annotated[
-        int | None, typer.Option(min=1, help="Days that your plan keeps builds; warns before some are lost.")
-    ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Read builds since --since once more.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what it would cost, as plan does.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
-    json: Json = False,
-) -> None:
-    """Load what is new, what finished since and what was open.
-
-    Exits with 3 where a table was left out, failed, or waits for a later load because of a --max option.
-    """
-    from . import config, loads, report
-    from . import show as screen
-
-    moment, target = _selected(tables, since), config.target(destination, database, dataset)
-    spend = _spend(reserve, max_requests, max_points, max_minutes)
-    with screen.Progress(silent=quiet or json) as progress:
-        origin = config.origin(organization or (), token_file, show or (), hash_key_file, sleep=progress.sleep)
-        origin = replace(origin, again=again, retention=timedelta(retention) if retention else None, **spend)
-        if not dry_run:
-            outcomes = loads.load(origin, target, tuple(tables or ()), moment, progress=progress, sleep=progress.sleep)
-    if dry_run:
-        _plan(origin, target, tables, moment, json)
-        return
-    if json:
-        screen.as_json(report.document(outcomes))
-    else:
-        for outcome in outcomes:
-            report.tell(outcome)
-    raise typer.Exit(report.code(outcomes))
-
-
-def _selected(tables: list[str] | None, since: str) -> Any:
-    """The moment that --since names; BadInput where a table is none."""
-    from buildkite_ci.catalog import find
-
-    from . import config
-
-    find(tables or ())
-    return config.since(since)
-
-
-def _spend(reserve: str, requests: int | None, points: int | None, minutes: float | None = None) -> dict[str, Any]:
-    """The budget options, as loads.Origin takes them."""
-    from buildkite_ci.budget import Limits
-
-    from . import config
-
-    return {"reserve": config.share(reserve), "limits": Limits(requests, points, minutes)}
-
-
-@app.command()
-def plan(
-    tables: Tables = None,
-    since: Since = "30d",
-    organization: Organization = None,
-    token_file: TokenFile = None,
-    destination: Annotated[str, typer.Option(help="duckdb, or another of dlt's, which is not looked into.")] = "duckdb",
-    database: Database = DATABASE,
-    dataset: Dataset = DATASET,
-    reserve: Reserve = "20%",
-    max_requests: MaxRequests = None,
-    max_points: MaxPoints = None,
-    max_minutes: MaxMinutes = None,
-    json: Json = False,
-) -> None:
-    """What a load would cost now: requests, points, rows, bytes and minutes of each table, told by a few cheap counts.
-
-    It looks into the file, so a second plan tells only what is new. With a --max option also what it would leave.
-    """
-    from . import config, show
-
-    moment, target = _selected(tables, since), config.target(destination, database, dataset)
-    spend = _spend(reserve, max_requests, max_points, max_minutes)
-    with show.Progress(silent=json) as progress:
-        origin = config.origin(organization or (), token_file, sleep=progress.sleep)
-    _plan(replace(origin, **spend), target, tables, moment, json)
-
-
-def _plan(origin: Any, target: Any, tables: list[str] | None, since: Any, json: bool) -> None:
-    from . import plan as plans
-    from . import show
-
-    with show.Progress(silent=json) as progress:
-        found = plans.plan(origin, target, tuple(tables or ()), since, sleep=progress.sleep)
-    if json:
-        show.as_json({"organizations": found})
-    else:
-        for one in found:
-            plans.tell(one)
-
-
-@app.command()
-def verify(
-    since: Annotated[str, typer.Option(help="Builds created since, as for load; if empty, all that is loaded.")] = "",
-    sample: Annotated[int, typer.Option(min=0, help="Builds to read again field by field, drawn by lot.")] = 20,
-    organization: Organization = None,
-    token_file: TokenFile = None,
-    database: Database = DATABASE,
-    dataset: Dataset = DATASET,
-    reserve: Reserve = "20%",
-    max_requests: MaxRequests = 100,
-    max_points: MaxPoints = 5_000,
-    json: Json = False,
-) -> None:
-    """Is the file what Buildkite has? Counts, changes, a sample and every gap in the build numbers, asked for again.
-
-    Exits with 1 where a build is missing or stale and not only changed since the last load, and says what to type.
-    """
-    from . import config, show, verdict
-    from . import verify as verifying
-
-    moment, target = config.since(since), config.target("duckdb", database, dataset)
-    spend = _spend(reserve, max_requests, max_points)
-    with show.Progress(silent=json) as progress:
-        origin = replace(config.origin(organization or (), token_file, sleep=progress.sleep), **spend)
-        found = verifying.verify(origin, target, moment, sample, sleep=progress.sleep)
-    if json:
-        show.as_json({"organizations": found})
-    else:
-        for one in found:
-            verdict.tell(one)
-    raise typer.Exit(max((one["exit_code"] for one in found), default=0))
+for command in (load, plan, verify):
+    app.command()(command)
 
 
 @app.command()

@@ -70,6 +70,12 @@ def _from_dlt(name: str, *sections: str, only: str = "") -> Any:
     return None
 
 
+def section(name: str) -> dict[str, Any]:
+    """The settings under [sources.buildkite_ci.NAME]."""
+    found = _from_dlt(name, *SECTION)
+    return dict(found) if isinstance(found, dict) else {}
+
+
 def urls() -> tuple[str, str]:
     """The addresses of the REST and the GraphQL API."""
     return (
@@ -113,14 +119,17 @@ def origin(
 ) -> Origin:
     """Where to load from; asks the API for the organization where none is named and the token sees exactly one."""
     wanted, (rest_url, graphql_url), value = slugs(organizations), urls(), token(file)
+    from .choices import filtered
+
     hash_key = secret(key, "--hash-key-file") if key else str(_from_dlt("hash_key", *SECTION) or "")
     shown = [name.strip() for name in ",".join(show).split(",") if name.strip()]
     for name in shown:
-        _among(name, SHOWABLE, "--show")
+        if not name.startswith("env:"):
+            _among(name, SHOWABLE, "--show")
     if not wanted:
         with Wire(value, rest_url, graphql_url, sleep=sleep) as one:
             wanted = slugs(_only(seen(one)))
-    return Origin(wanted, value, rest_url, graphql_url, tuple(shown), hash_key)
+    return Origin(wanted, value, rest_url, graphql_url, tuple(shown), hash_key, filter=filtered())
 
 
 def _only(found: list[str]) -> list[str]:
@@ -157,7 +166,7 @@ def _among(name: str, known: Sequence[str], option: str) -> None:
         raise BadInput(f"{option} does not know {name!r}. {hint}")
 
 
-def share(text: str) -> float:
+def share(text: str, where: str = "--reserve") -> float:
     """`20%` or `0.2` as a part of one, from 0 to below 1."""
     told = text.strip()
     try:
@@ -165,11 +174,11 @@ def share(text: str) -> float:
     except ValueError:
         part = -1.0
     if not 0 <= part < 1:
-        raise BadInput(f"--reserve {text!r} is no part of a rate limit: say 20% or 0.2, from 0% to less than 100%")
+        raise BadInput(f"{where} {text!r} is no part: say 20% or 0.2, from 0% to less than 100%")
     return part
 
 
-def since(text: str, now: datetime | None = None) -> datetime | None:
+def since(text: str, now: datetime | None = None, where: str = "--since") -> datetime | None:
     """`30d`, `12h` or `2w` ago, a date, or a timestamp (UTC where it says none); None for an empty text."""
     now, text = now or datetime.now(UTC), text.strip()
     if not text:
@@ -179,9 +188,9 @@ def since(text: str, now: datetime | None = None) -> datetime | None:
         moment = now - timedelta(hours=int(ago[1]) * HOURS[ago[2]]) if ago else instant(text)
     except (ValueError, OverflowError):
         raise BadInput(
-            f"--since {text!r} is no moment: say 30d (days; h for hours, w for weeks), a date such as "
+            f"{where} {text!r} is no moment: say 30d (days; h for hours, w for weeks), a date such as "
             f"{now:%Y-%m-%d}, or a timestamp such as {now:%Y-%m-%dT%H:%M:%SZ}"
         ) from None
     if moment > now:
-        raise BadInput(f"--since {text!r} lies in the future: nothing could be loaded")
+        raise BadInput(f"{where} {text!r} lies in the future: nothing could be loaded")
     return moment

@@ -15,8 +15,7 @@ from . import show
 def listed() -> list[dict[str, str]]:
     """A row for each table."""
     return [
-        {"table": t.name, "scope": t.scope, "api": t.fetch.api, "load": t.load, "grain": t.grain}
-        for t in catalog().values()
+        {"table": t.name, "scope": t.scope, "api": t.api, "load": t.load, "grain": t.grain} for t in catalog().values()
     ]
 
 

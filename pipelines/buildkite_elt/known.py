@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from buildkite_ci import errands
 from buildkite_ci.catalog import catalog
+from buildkite_ci.choice import Choice
 from buildkite_ci.table import Errand
 
 from .database import DatabaseTrouble
@@ -35,7 +36,7 @@ class Known:
     """Rows of each work list that wait."""
 
 
-def read(target: Target, slug: str, since: datetime) -> Known:
+def read(target: Target, slug: str, since: datetime, choices: Mapping[str, Choice]) -> Known:
     """What the file knows; nothing where there is none yet, or where rows go to another destination."""
     if target.destination != "duckdb" or not target.database.exists():
         return Known()
@@ -63,7 +64,7 @@ def read(target: Target, slug: str, since: datetime) -> Known:
         if {"builds", "jobs"} <= there.keys():
             sql = "SELECT (SELECT count(*) FROM jobs WHERE organization_slug = $1) / nullif(count(*), 0) FROM builds"
             known.jobs = (connection.execute(f"{sql} WHERE organization_slug = $1", [slug]).fetchone() or [None])[0]
-            known.waiting = dict(_waiting(connection, slug, since, "errands" in there))
+            known.waiting = dict(_waiting(connection, slug, since, choices, "errands" in there))
     return known
 
 
@@ -84,14 +85,13 @@ def state(connection: duckdb.DuckDBPyConnection, slug: str) -> dict[str, Any]:
 
 
 def _waiting(
-    connection: duckdb.DuckDBPyConnection, slug: str, since: datetime, begun: bool
+    connection: duckdb.DuckDBPyConnection, slug: str, since: datetime, choices: Mapping[str, Choice], begun: bool
 ) -> Iterator[tuple[str, int]]:
     done = "errands" if begun else "(SELECT NULL AS table_name, NULL AS item_id, NULL AS state, NULL AS finished_at)"
     for name, table in catalog().items():
         if isinstance(table.fetch, Errand):
-            states = ", ".join("?" * len(table.fetch.settled))
-            sql = errands.UNDONE.replace("%s", "?").format(
-                columns="count(*)", of=table.fetch.of, errands=done, states=states
-            )
-            row = connection.execute(sql, [name, slug, since, *table.fetch.settled]).fetchone()
+            todo = errands.List(table, table.fetch, slug, since, choices.get(name, Choice()))
+            sql, values = todo.query("count(*)")
+            placed = sql.format(of=table.fetch.of, errands=done, builds="builds").replace("%s", "?")
+            row = connection.execute(placed, values).fetchone()
             yield name, row[0] if row else 0

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from buildkite_ci.choice import Choice, Filter
 from buildkite_ci.errors import NotFound, Passing
 from buildkite_ci.wire import GRAPHQL_URL, REST_URL
 
@@ -39,7 +40,8 @@ class Origin:
 
     reserve: the part of each rate limit that is left for others. limits: what this load may spend at most. again:
     builds since `since` are read again, those that are here too. retention: how long Buildkite keeps builds (30, 90 or
-    365 days, by plan), for a warning before it is too late.
+    365 days, by plan), for a warning before it is too late. choices: by table, what of it is wanted. filter: the
+    pipelines that are asked one by one.
     """
 
     organizations: tuple[str, ...]
@@ -52,6 +54,8 @@ class Origin:
     limits: Limits | None = None
     again: bool = False
     retention: timedelta | None = None
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+    filter: Filter = field(default_factory=Filter)
 
 
 @dataclass
@@ -154,7 +158,7 @@ def _organization(
     wire = Wire(origin.token, origin.rest_url, origin.graphql_url, budget=budget, sleep=stop.sleep)
     with wire, pipeline(target, slug) as pipe:
         run = Run(wire, slug, since, Privacy(frozenset(origin.show), origin.hash_key), PACKAGE, forgiving=True)
-        run.again = origin.again
+        run.again, run.choices, run.filter = origin.again, origin.choices, origin.filter
 
         def told(table: str, rows: int) -> None:
             outcome.rows[table] = outcome.rows.get(table, 0) + rows

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from buildkite_ci.budget import Budget, Limits
-from buildkite_ci.catalog import catalog, families, with_families
+from buildkite_ci.catalog import catalog, families, twin, with_families
 from buildkite_ci.errors import ScopeMissing
 from buildkite_ci.probe import LIGHT, Cost, Counts, Probe, listed, walked, windows
 from buildkite_ci.table import Errand, GraphQL, Inside, Rest, Table
@@ -34,6 +34,7 @@ TYPICAL = 1_500
 """Bytes of an item where no load has told yet, roughly."""
 PAGE = 20
 """Builds that are read to see how many jobs and bytes one has, where no load has told yet."""
+UNTOLD = "what it costs is not told before; the load's api_usage says what it did (--max-points bounds it)"
 STANDING = {"agents", "members", "clusters", "teams"}
 
 
@@ -65,7 +66,7 @@ def plan(
     for slug in origin.organizations:
         budget = Budget(reserve=origin.reserve)
         with Wire(origin.token, origin.rest_url, origin.graphql_url, budget=budget, sleep=sleep) as wire:
-            probe, known = Probe(wire, slug), read(target, slug, since)
+            probe, known = Probe(wire, slug), read(target, slug, since, origin.choices)
             lines = _Planner(probe, known, since).lines(with_families(wanted))
             found.append(_document(origin, slug, since, known, lines, probe))
     return found
@@ -90,7 +91,7 @@ class _Planner:
             if family in able:
                 found += self._family(catalog()[family], readers, "builds" in able)
             else:
-                found += [Line(one.name, one.fetch.api, why=str(ScopeMissing(one.scope))) for one in readers]
+                found += [Line(one.name, one.api, why=str(ScopeMissing(one.scope))) for one in readers]
         return sorted(found, key=lambda line: line.table)
 
     def _count(self, able: Mapping[str, Table]) -> None:
@@ -116,10 +117,15 @@ class _Planner:
 
     def _parent(self, table: Table) -> Line:
         cost = listed(self.counts.listings.get(table.name, 0))
-        return Line(table.name, table.fetch.api, cost, why="its listing only: other tables are asked for by it")
+        return Line(table.name, table.api, cost, why="its listing only: other tables are asked for by it")
 
     def _family(self, table: Table, readers: Sequence[Table], with_builds: bool) -> list[Line]:
         fetch = table.fetch
+        if isinstance(fetch, GraphQL) and fetch.named:
+            return [Line(one.name, one.api, why=UNTOLD) for one in readers]
+        if isinstance(fetch, Errand) and twin(table).exists() and (not fetch.path or "graphql" in self.scopes):
+            left = min(self.known.waiting.get(table.name, 0), fetch.at_most)
+            return [Line(table.name, table.api, rows=None, why=f"{left:,} rows to ask for; {UNTOLD}")]
         if isinstance(fetch, GraphQL):
             cost = self.probe.document(table)
         elif isinstance(fetch, Errand):
@@ -139,7 +145,7 @@ class _Planner:
             rows = self._rows(one, cost)
             weight = round(cost.rows * size) if one is table and cost.rows is not None else None
             mine = cost if one is table else Cost(0)
-            found.append(Line(one.name, fetch.api, mine.requests, mine.points, rows, weight))
+            found.append(Line(one.name, one.api, mine.requests, mine.points, rows, weight))
         return found
 
     def _listing(self, table: Table, fetch: Rest) -> Cost:

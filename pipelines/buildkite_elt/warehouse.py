@@ -35,7 +35,7 @@ DLT = {
 """dlt's settings that are not for the user to choose: quiet, and nothing left lying about."""
 
 
-MEMORY = "400MB"
+MEMORY = "256MB"
 """What DuckDB may hold while it loads, before it spills to disk; it would keep most of the file otherwise."""
 
 

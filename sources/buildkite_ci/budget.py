@@ -56,10 +56,11 @@ class Bucket:
 
 @dataclass
 class Spent:
-    """What one API has cost so far."""
+    """What one API has cost so far; `asked`: the points that its documents might have cost."""
 
     requests: int = 0
     points: int = 0
+    asked: int = 0
     bytes: int = 0
     refused: int = 0
     waited: float = 0.0
@@ -117,11 +118,12 @@ class Budget:
     def _mine(self, api: str) -> Spent:
         return self.by_table.setdefault((api, self.doing), Spent())
 
-    def told(self, api: str, headers: Mapping[str, str], size: int, refused: bool) -> None:
-        """Take note of one response: its cost, and what its headers say is left."""
+    def told(self, api: str, headers: Mapping[str, str], size: int, refused: bool, points: int = 0) -> None:
+        """Take note of one response: its cost (it might have been `points`), and what its headers say is left."""
         with self.lock:
             spent = self._mine(api)
             spent.requests += 1
+            spent.asked += points if "RateLimit-Complexity-Actual" in headers else 0
             spent.bytes += size
             spent.refused += refused
             spent.points += int(number(headers.get("RateLimit-Complexity-Actual")) or 0)
@@ -134,8 +136,11 @@ class Budget:
 
     def pause(self, api: str, points: int = 0) -> float:
         """Seconds to wait before the next request, 0 if none. A bucket that is down to its reserve is waited for, not
-        run into; so is one of GraphQL that does not hold the `points` any more that a document may cost."""
+        run into; so is one of GraphQL that does not hold what a document will cost: its `points`, or, where this
+        table's documents cost a part of them so far, that part and half as much again."""
         with self.lock:
+            mine = self._mine(api)
+            points = min(points, points * mine.points * 3 // (mine.asked * 2)) if mine.asked else points
             short = [
                 b.until - self.now() for (of, _), b in self.buckets.items() if of == api and self._short(b, points)
             ]

@@ -49,7 +49,8 @@ def _check(table: Table, tables: Mapping[str, Table]) -> None:
     other = fetch.each if isinstance(fetch, Rest) else fetch.of if isinstance(fetch, Errand) else table.family
     if other and other not in tables:
         raise ValueError(f"{table.name}.py: reads from {other!r}, which is no table")
-    if isinstance(table.fetch, GraphQL) and not twin(table).exists():
+    lonely = isinstance(fetch, GraphQL) or (isinstance(fetch, Errand) and not fetch.path)
+    if lonely and not twin(table).exists():
         raise ValueError(f"{table.name}.py: its query is missing, {table.name}.graphql beside it")
 
 
@@ -82,5 +83,5 @@ def with_families(names: Sequence[str] = ()) -> dict[str, Table]:
     """The tables of these names and all that are read from the same pages: they cost nothing more, and a page that
     was read for one of them would otherwise never be read for the others. For no names, all that are loaded by default.
     """
-    wanted = {table.family for table in find(names).values() if names or table.by_default}
+    wanted = {table.family for table in find(names).values() if names or catalog()[table.family].by_default}
     return {n: table for n, table in catalog().items() if table.family in wanted and not isinstance(table.fetch, Ours)}

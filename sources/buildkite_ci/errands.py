@@ -5,87 +5,146 @@ The warehouse itself is the list: rows of the selection without an entry in `err
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from . import rest, warehouse
-from .errors import NotFound
+from .batch import many
+from .catalog import twin
+from .choice import Choice
+from .errors import NotFound, QueryRefused
 from .rest import Page
 from .table import Errand, Table
 from .wire import Wire
 
-UNDONE = """
-SELECT {columns} FROM {of} AS o LEFT JOIN {errands} AS e ON e.table_name = %s AND e.item_id = o.id
-WHERE o.organization_slug = %s AND o.gone_at IS NULL AND o.created_at >= %s
-  AND (o.blocked OR o.state IN ({states}))
-  AND (e.item_id IS NULL OR e.state <> o.state OR e.finished_at IS DISTINCT FROM o.finished_at)
-"""
-ALL = """
-SELECT count(*) FROM {of} AS o
-WHERE o.organization_slug = %s AND o.gone_at IS NULL AND o.created_at >= %s AND (o.blocked OR o.state IN ({states}))
-"""
-NEEDED = ("id", "number", "pipeline_id", "pipeline_slug", "state", "finished_at", "created_at")
+Row = dict[str, Any]
+
+ALL = "FROM {of} AS o WHERE o.organization_slug = %s AND o.created_at >= %s AND {when} AND {wanted}"
+UNDONE = (
+    "FROM {of} AS o LEFT JOIN {errands} AS e ON e.table_name = %s AND e.item_id = o.id "
+    "WHERE o.organization_slug = %s AND o.created_at >= %s AND {when} AND {wanted} "
+    "AND (e.item_id IS NULL OR e.state <> {version} OR e.finished_at IS DISTINCT FROM o.finished_at)"
+)
+FAILED_FIRST = "CASE WHEN o.state IN ('failed', 'timed_out') THEN 0 ELSE 1 END, o.created_at DESC, o.id"
+ALWAYS = ("id", "finished_at", "created_at", "pipeline_id", "pipeline_slug")
 
 
-def todo(table: Table, errand: Errand, organization: str, since: datetime, at_most: int) -> list[dict[str, Any]]:
-    """The rows that are still to be asked for, newest first: {column of NEEDED: value}."""
-    columns = ", ".join(f"o.{name} AS {name}" for name in NEEDED)
-    found = warehouse.select(
-        f"{UNDONE} ORDER BY o.created_at DESC, o.id LIMIT {int(at_most)}",
-        {"of": errand.of, "errands": "errands"},
-        {"columns": columns, "states": _marks(errand)},
-        (table.name, organization, since, *errand.settled),
-    )
-    return found[:at_most]  # DuckDB 2.0.0 forgets the LIMIT of a prepared left join with an empty table
+@dataclass(frozen=True)
+class List:
+    """The work list of one table: `errand`'s rows of an organization, created at or after `since`, that are wanted."""
+
+    table: Table
+    errand: Errand
+    organization: str
+    since: datetime
+    choice: Choice
+
+    def _parts(self) -> tuple[dict[str, str], tuple[Any, ...]]:
+        wanted, values = self.choice.where(self.errand.of, self.errand.states, "{builds}")
+        parts = {"when": self.errand.when, "wanted": wanted, "version": self.errand.version}
+        return parts, (self.organization, self.since, *values)
+
+    def query(self, what: str, undone: bool = True) -> tuple[str, tuple[Any, ...]]:
+        """SELECT `what` of the rows, all or those that are still to be asked for, and its values. `{of}`, `{errands}`
+        and `{builds}` in it stand for tables."""
+        parts, values = self._parts()
+        for name, part in parts.items():
+            what = what.replace(f"{{{name}}}", part)
+        sql = (UNDONE if undone else ALL).format(of="{of}", errands="{errands}", **parts)
+        return f"SELECT {what} {sql}", (self.table.name, *values) if undone else values
+
+    def _select(self, what: str, undone: bool = True, more: str = "") -> list[Row]:
+        sql, values = self.query(what, undone)
+        tables = {"of": self.errand.of, "errands": "errands", "builds": "builds"}
+        return warehouse.select(sql + more, tables, values)
+
+    def todo(self, at_most: int) -> list[Row]:
+        """The rows that are still to be asked for, the failed ones first, then the newest: {column: value}, and
+        `version`."""
+        names = dict.fromkeys((*ALWAYS, *self.errand.bind.values(), *self.errand.given.values()))
+        what = ", ".join([*(f"o.{name} AS {name}" for name in names), "{version} AS version"])
+        order = FAILED_FIRST if self.errand.of == "jobs" else "o.created_at DESC, o.id"
+        found = self._select(what, more=f" ORDER BY {order} LIMIT {int(at_most)}")
+        return found[:at_most]  # DuckDB 2.0.0 forgets the LIMIT of a prepared left join with an empty table
+
+    def tally(self) -> tuple[int, int, datetime | None]:
+        """How many rows the selection holds, how many of them wait, and when the oldest of these was created."""
+        every = self._select("count(*) AS held", undone=False)
+        left = self._select("count(*) AS waiting, min(o.created_at) AS oldest")
+        return (every[0]["held"], left[0]["waiting"], left[0]["oldest"]) if every and left else (0, 0, None)
 
 
-def tally(table: Table, errand: Errand, organization: str, since: datetime) -> tuple[int, int, datetime | None]:
-    """How many rows the selection holds, how many of them wait, and when the oldest of these was created."""
-    names = {"of": errand.of, "errands": "errands"}
-    every = warehouse.select(ALL, names, {"states": _marks(errand)}, (organization, since, *errand.settled))
-    what = {"columns": "count(*) AS waiting, min(o.created_at) AS oldest", "states": _marks(errand)}
-    left = warehouse.select(UNDONE, names, what, (table.name, organization, since, *errand.settled))
-    if not every or not left:
-        return 0, 0, None
-    return next(iter(every[0].values())), left[0]["waiting"], left[0]["oldest"]
-
-
-def _marks(errand: Errand) -> str:
-    return ", ".join(["%s"] * len(errand.settled))
+def by_twin(table: Table, errand: Errand, wire: Wire) -> bool:
+    """Whether the table's query is asked, and not its path; what the token may is asked for where nothing has told."""
+    if not errand.path or not twin(table).exists():
+        return not errand.path
+    if wire.scopes is None:
+        wire.get("access-token", shape=dict)
+    return "graphql" in (wire.scopes or ())
 
 
 def pages(
     wire: Wire,
-    table: Table,
-    errand: Errand,
-    organization: str,
-    slugs: Mapping[str, str],
-    rows: list[dict[str, Any]],
+    todo: List,
+    slugs: Callable[[], Mapping[str, str]],
+    rows: list[Row],
+    refused: Callable[[QueryRefused], None],
 ) -> Iterator[Page]:
-    """A page for each row: its items, what the warehouse has of it that is gone, and the entry for `errands`."""
-    for row in rows:
-        slug = slugs.get(row["pipeline_id"], row["pipeline_slug"])
-        names = {"organization": organization, "pipeline": slug, **{n: row[of] for n, of in errand.bind.items()}}
-        above = {column: row[of] for column, of in errand.given.items()}
-        try:
-            answers = list(rest.pages(wire, errand.path.format(**names), errand.params))
-            outcome, at = "read", answers[-1].at
-            items = [{**above, **item} for answer in answers for item in answer.items]
-        except NotFound:
-            items, outcome, at = [], "gone", row["finished_at"] or row["created_at"]
-        had = {
-            one["id"]
-            for one in warehouse.rows(table.name, "build_id", [row["id"]], ("id", "gone_at"))
-            if not one["gone_at"]
-        }
-        gone = tuple(sorted(had - {item["id"] for item in items}))
-        entry = {
-            "table_name": table.name,
-            "item_id": row["id"],
-            "state": row["state"],
-            "finished_at": row["finished_at"] and row["finished_at"].isoformat(),
-            "outcome": outcome,
-            "found": len(items),
-        }
-        yield Page(items, at, gone=gone, entry=entry)
+    """A page for each row: its items, what the warehouse has of it that is gone, and the entry for `errands`.
+
+    slugs: {pipeline: the slug that it has now}. refused: told of a row that GraphQL refused by itself; it waits.
+    """
+    table, errand, had = todo.table, todo.errand, _had(todo.table, rows)
+    if not by_twin(table, errand, wire):
+        yield from (_page(todo, row, had, *_by_path(wire, todo, slugs(), row)) for row in rows)
+        return
+    asks = [{name: row[of] for name, of in errand.bind.items()} for row in rows]
+    for found in many(wire, twin(table), asks, {}):
+        row = rows[found.number]
+        if found.error or found.at is None:
+            refused(found.error or QueryRefused(table.name))
+        elif found.items is not None and errand.told and not errand.told(found.items):
+            yield _page(todo, row, had, *_by_path(wire, todo, slugs(), row))
+        else:
+            yield _page(todo, row, had, found.items, found.at)
+
+
+def _by_path(
+    wire: Wire, todo: List, slugs: Mapping[str, str], row: Row
+) -> tuple[list[dict[str, Any]] | None, datetime]:
+    """The items that a row's path lists, None where there is none, and the server's clock."""
+    slug = slugs.get(row["pipeline_id"], row["pipeline_slug"])
+    names = {"organization": todo.organization, "pipeline": slug}
+    names |= {name: row[of] for name, of in todo.errand.bind.items()}
+    try:
+        answers = list(rest.pages(wire, todo.errand.path.format(**names), todo.errand.params))
+    except NotFound:
+        return None, row["finished_at"] or row["created_at"]
+    return [item for answer in answers for item in answer.items], answers[-1].at
+
+
+def _had(table: Table, rows: list[Row]) -> dict[str, set[str]]:
+    """What the warehouse holds of each row that may have gone: {row: ids}."""
+    found: dict[str, set[str]] = {}
+    if any(column.name == "gone_at" for column in table.columns):
+        for one in warehouse.rows(table.name, "build_id", [row["id"] for row in rows], ("build_id", "id", "gone_at")):
+            if not one["gone_at"]:
+                found.setdefault(one["build_id"], set()).add(one["id"])
+    return found
+
+
+def _page(todo: List, row: Row, had: Mapping[str, set[str]], items: list[dict[str, Any]] | None, at: datetime) -> Page:
+    above = {column: row[of] for column, of in todo.errand.given.items()}
+    found = [{**above, **item} for item in items or ()]
+    gone = had.get(row["id"], set()) - {item["id"] for item in found if "id" in item}
+    entry = {
+        "table_name": todo.table.name,
+        "item_id": row["id"],
+        "state": row["version"],
+        "finished_at": row["finished_at"] and row["finished_at"].isoformat(),
+        "outcome": "gone" if items is None else "read",
+        "found": len(found),
+    }
+    return Page(found, at, gone=tuple(sorted(gone)), entry=entry)

@@ -6,13 +6,15 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dlt
 
-from . import errands, graphql, rest, warehouse
-from .catalog import catalog, families, twin, with_families
+from . import asks, errands, graphql, rest, warehouse
+from .catalog import TABLES, catalog, families, twin, with_families
+from .choice import Choice, Filter
 from .errors import BudgetSpent, BuildkiteError, NotFound, ScopeMissing, TokenRefused
 from .privacy import Privacy
 from .rest import Page
@@ -24,12 +26,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from dlt.extract import DltResource, DltSource
 
-ERRANDS = 100
-"""Rows of a work list that are asked for in one load package."""
+ERRANDS = {"REST": 100, "GraphQL": 500}
+"""Rows of a work list that are asked for in one load package, some minutes' work at the most."""
 HELD = """
 SELECT id FROM {table} WHERE organization_slug = %s AND created_at >= %s AND created_at < %s AND gone_at IS NULL
 """
-KINDS = {"email": "text", "ip": "text", "url": "text", "env": "json"}
+KINDS = {"email": "text", "ip": "text", "url": "text", "env": "json", "variable": "text"}
 """The data types of ours that dlt does not know, as its own."""
 
 
@@ -58,7 +60,8 @@ class Run:
 
     since: builds created at or after it are selected. at_most: rows of a since-listing in one load package, None for
     all. forgiving: a family that fails is noted in the report and the others go on. sweep: look for what changed.
-    again: read what was created since `since` once more, though it is covered.
+    again: read what was created since `since` once more, though it is covered. choices: by table, what of it is wanted.
+    filter: the pipelines that are asked one by one.
     """
 
     wire: Wire
@@ -69,10 +72,13 @@ class Run:
     forgiving: bool = False
     sweep: bool = True
     again: bool = False
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+    filter: Filter = field(default_factory=Filter)
     report: Report = field(default_factory=Report)
     progress: Callable[[str, int], None] = lambda table, rows: None
     errands_done: dict[str, int] = field(default_factory=dict)
     _listings: dict[str, list[Page]] = field(default_factory=dict)
+    _chosen: frozenset[str] | None = None
     _answered: bool = False
     _last: datetime | None = None
 
@@ -95,15 +101,27 @@ class Run:
     def _fetch(self, table: Table) -> Iterator[Page]:
         fetch, names = table.fetch, {"organization": self.organization}
         if isinstance(fetch, GraphQL):
-            yield from graphql.pages(self.wire, twin(table), names)
+            yield from graphql.pages(self.wire, twin(table), {**names, **self.filter.variables()})
         elif isinstance(fetch, Rest) and fetch.each:
-            for page in self.listing(catalog()[fetch.each]):
-                for parent in page.items:
-                    yield from self._below(fetch, parent)
+            for parent in self.parents(fetch.each):
+                yield from self._below(fetch, parent)
         elif isinstance(fetch, Rest) and fetch.one:
             yield rest.one(self.wire, fetch.path.format(**names))
         elif isinstance(fetch, Rest):
             yield from rest.pages(self.wire, fetch.path.format(**names), fetch.params, paged=fetch.paged)
+
+    def parents(self, name: str) -> Iterator[Item]:
+        """The items of a listing that are asked one by one; of pipelines, those that the filter leaves."""
+        chosen = self._filtered() if name == "pipelines" and self.filter != Filter() else None
+        for page in self.listing(catalog()[name]):
+            yield from (item for item in page.items if chosen is None or item["id"] in chosen)
+
+    def _filtered(self) -> frozenset[str]:
+        if self._chosen is None:
+            names = {"organization": self.organization, **self.filter.variables()}
+            found = graphql.pages(self.wire, TABLES / "_filtered_pipelines.graphql", names)
+            self._chosen = frozenset(item["id"] for page in found for item in page.items)
+        return self._chosen
 
     def _below(self, fetch: Rest, parent: Item, again: bool = True) -> Iterator[Page]:
         """The child listing of one parent. Where it is not found, the parents are listed once more: one that went away
@@ -157,28 +175,41 @@ class Run:
             yield page
 
     def _walked(self, table: Table) -> Iterator[Page]:
-        fetch = table.fetch
+        """The pages, at least one: an empty one makes the table where there is nothing to read."""
+        fetch, page = table.fetch, None
         if isinstance(fetch, Rest) and fetch.since:
-            kept = dlt.current.source_state().setdefault(self.organization, {}).setdefault(table.name, {})
-            state = State(kept, self.since, fetch.since.lag)
-            if self.again and self.sweep:
-                state.uncover(self.since)
-            path = fetch.path.format(organization=self.organization)
-            self.report.states[table.name] = state
-            pages = sync(self.wire, path, fetch, state, at_most=self.at_most, sweep=self.sweep)
-            for page in self._missed(table, pages) if self.again else pages:
-                if page.whole:
-                    newest = self.report.spans.get(table.name, page.whole)[1]
-                    self.report.spans[table.name] = page.whole[0], newest
-                yield page
-            self.report.more |= state.gap() is not None
+            pages = self._windows(table, fetch, fetch.since.lag)
         elif isinstance(fetch, Errand):
-            yield from self._errands(table, fetch)
+            pages = self._errands(table, fetch)
+        elif isinstance(fetch, GraphQL) and fetch.many:
+            pages = asks.ASKS[table.name](self, table)
         else:
-            listed = self.listing(table)
-            if not any(page.items for page in listed):
-                self.report.empty.add(table.name)
-            yield from listed
+            pages = self._snapshot(table)
+        for page in pages:
+            yield page
+        if page is None:
+            yield Page([], datetime.now(UTC))
+
+    def _windows(self, table: Table, fetch: Rest, lag: timedelta) -> Iterator[Page]:
+        kept = dlt.current.source_state().setdefault(self.organization, {}).setdefault(table.name, {})
+        state = State(kept, self.since, lag)
+        if self.again and self.sweep:
+            state.uncover(self.since)
+        path = fetch.path.format(organization=self.organization)
+        self.report.states[table.name] = state
+        pages = sync(self.wire, path, fetch, state, at_most=self.at_most, sweep=self.sweep)
+        for page in self._missed(table, pages) if self.again else pages:
+            if page.whole:
+                newest = self.report.spans.get(table.name, page.whole)[1]
+                self.report.spans[table.name] = page.whole[0], newest
+            yield page
+        self.report.more |= state.gap() is not None
+
+    def _snapshot(self, table: Table) -> Iterator[Page]:
+        listed = self.listing(table)
+        if not any(page.items for page in listed):
+            self.report.empty.add(table.name)
+        yield from listed
 
     def _missed(self, table: Table, pages: Iterator[Page]) -> Iterator[Page]:
         """The pages; where one holds all of a window, with what the warehouse has of it and the API no more."""
@@ -188,24 +219,38 @@ class Run:
                 yield page
                 continue
             here = {item["id"] for item in page.items}
-            held = warehouse.select(HELD, {"table": table.name}, {}, (self.organization, *page.whole))
+            held = warehouse.select(HELD, {"table": table.name}, (self.organization, *page.whole))
             gone = {row["id"] for row in held} - here - before
             before = here
             yield replace(page, gone=(*page.gone, *sorted(gone)))
 
     def _errands(self, table: Table, errand: Errand) -> Iterator[Page]:
-        done = self.errands_done.get(table.name, 0)
-        at_most = min(ERRANDS, errand.at_most - done)
-        rows = errands.todo(table, errand, self.organization, self.since, at_most)
-        slugs = (
-            {p["id"]: p["slug"] for page in self.listing(catalog()["pipelines"]) for p in page.items} if rows else {}
-        )
-        for page in errands.pages(self.wire, table, errand, self.organization, slugs, rows):
+        todo, done = self.todo(table), self.errands_done.get(table.name, 0)
+        most = todo.choice.at_most or errand.at_most
+        at_most = min(ERRANDS["GraphQL" if errands.by_twin(table, errand, self.wire) else "REST"], most - done)
+        rows = todo.todo(at_most)
+        for page in errands.pages(self.wire, todo, self._slugs, rows, partial(self._refused, table)):
             self.errands_done[table.name] = done = done + 1
             yield page
-        self.report.more |= len(rows) == at_most and done < errand.at_most
-        if done >= errand.at_most:
-            self.report.waiting[table.name] = f"one load asks for {errand.at_most} at most: the next one goes on"
+        self.report.more |= len(rows) == at_most and done < most
+        if done >= most:
+            self.report.waiting[table.name] = f"one load asks for {most} at most: the next one goes on"
+
+    def todo(self, table: Table) -> errands.List:
+        """The work list of a table."""
+        if not isinstance(table.fetch, Errand):
+            raise TypeError(f"{table.name} is no work list")
+        return errands.List(table, table.fetch, self.organization, self.since, self.choice(table))
+
+    def choice(self, table: Table) -> Choice:
+        return self.choices.get(table.name, Choice())
+
+    def _slugs(self) -> dict[str, str]:
+        """The slug that each pipeline has now."""
+        return {p["id"]: p["slug"] for page in self.listing(catalog()["pipelines"]) for p in page.items}
+
+    def _refused(self, table: Table, error: BuildkiteError) -> None:
+        self.report.failed[table.name] = error
 
     def read(self, table: Table, page: Page) -> pa.Table:
         """A page as one table sees it."""
@@ -252,7 +297,8 @@ def resources(run: Run, tables: Mapping[str, Table]) -> Iterator[DltResource]:
     yield dlt.resource([done.read(())], name=done.name, **hints(done))
     pages: dict[str, DltResource] = {}
     for family, readers in families(tables.values()).items():
-        other = isinstance(catalog()[family].fetch, GraphQL)  # a budget of its own, so it need not wait for REST's
+        how = catalog()[family].fetch
+        other = isinstance(how, GraphQL) and not how.many  # a budget of its own; who asks the warehouse stays here
         fetched = run.pages(catalog()[family])
         pages[family] = dlt.resource(fetched, name=f"{family}_pages", selected=False, parallelized=other)
         for table in readers:

@@ -2,7 +2,8 @@
 
 The list is api.md 8.3's. By default an e-mail keeps its domain (`…@example.com`), an IP address its network
 (`192.0.2.0/24`) and an environment its names. With `key`, the lost part is a keyed hash instead, so that equal
-values still join but cannot be looked up; a name in `show` ("emails", "ips", "env") is stored as it came.
+values still join but cannot be looked up; a name in `show` ("emails", "ips", "env", or "env:NAME" for one variable) is
+stored as it came.
 
 Text that people write is stored as it is: a message, a command or a build's meta-data may still name somebody.
 """
@@ -99,7 +100,12 @@ class Privacy:
             value = dict(pair.partition("=")[::2] for pair in value if isinstance(pair, str) and "=" in pair)
         if not isinstance(value, Mapping):
             return None
-        return {name: self._hash(str(kept)) or None for name, kept in value.items()}
+        return {name: self.variable(name, str(kept)) for name, kept in value.items()}
+
+    def variable(self, name: str, value: str) -> str | None:
+        """The value of one variable: its hash, or null without a key, unless its name is shown."""
+        shown = "env" in self.show or f"env:{name}" in self.show
+        return value if shown else self._hash(value) or None
 
     def url(self, value: str) -> str:
         """A URL without who logs in (but `git@`), without password and without signed parameters."""

@@ -91,6 +91,8 @@ class Reader:
         if kind in masks:
             mask = masks[kind]
             return lambda value: mask(value) if isinstance(value, str) else value
+        if kind == "variable":
+            return lambda pair: privacy.variable(*pair) if _is_pair(pair) else None
         if kind == "env":
             return lambda value: _json(privacy.env(value))
         if kind == "json":
@@ -129,6 +131,10 @@ UNFIT = (TypeError, ValueError, OverflowError, NotImplementedError)
 """What Arrow (whose own errors are of these) and Python raise at a value that does not fit."""
 
 Tree = dict[str, "Tree | None"]
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(one, str) for one in value)
 
 
 def _arrow(values: list[Any], to: pa.DataType) -> pa.Array:

@@ -21,16 +21,20 @@ Load = Literal["merge", "replace", "append", "scd2"]
 
 NOWHERE: Item = {}
 ROW_HASH = "row_hash"
-SETTLED = ("passed", "failed", "canceled", "skipped", "not_run")
-"""States of a build that has ended; for now, as a retry opens it again (api.md 7.1)."""
+BUILD_ENDED = "o.gone_at IS NULL AND (o.blocked OR o.state IN ('passed', 'failed', 'canceled', 'skipped', 'not_run'))"
+"""A build that has ended, for now: a retry opens it again (api.md 7.1)."""
+JOB_ENDED = "o.type = 'script' AND o.finished_at IS NOT NULL"
+"""A job that an agent ran, or that ended without one."""
+TROUBLED = ("failed", "timed_out", "soft_failed", "retried")
+"""Jobs that people ask about."""
 
 
 @dataclass(frozen=True)
 class Column:
     """A promise: `name` holds what the API calls `path`, as `type`.
 
-    Types: text, bigint, double, bool, timestamp (UTC, microseconds), json (a string), and four that store text or
-    json after `privacy` has seen it: email, ip, url, env.
+    Types: text, bigint, double, bool, timestamp (UTC, microseconds), json (a string), and five that store text or
+    json after `privacy` has seen it: email, ip, url, env, and variable, which is one `[name, value]` of an env.
     `now`: a reading of the moment (a counter). With load="scd2" it makes no new version of a row, so what is stored
     is the reading of when the version began.
     """
@@ -101,14 +105,18 @@ class Rest:
     paged: bool = True
     params: Mapping[str, str] = field(default_factory=dict)
     since: Since | None = None
-    api: Literal["REST"] = "REST"
 
 
 @dataclass(frozen=True)
 class GraphQL:
-    """The table's `.graphql` twin, all pages of the connection that takes `$after`."""
+    """The table's `.graphql` twin, all pages of the connection that takes `$after`.
 
-    api: Literal["GraphQL"] = "GraphQL"
+    many: it is asked for many things, as the function of the table's name in asks.py says. named: only where a load
+    names it.
+    """
+
+    many: bool = False
+    named: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,34 +124,35 @@ class Inside:
     """Read from the pages of another table: no request of its own."""
 
     table: str
-    api: Literal["REST"] = "REST"
 
 
 @dataclass(frozen=True)
 class Errand:
-    """GET `path`, all its pages, once for each row of the table `of` in the warehouse, newest first (api.md 7.7).
+    """Asked once for each row `o` of the table `of` in the warehouse (api.md 7.7): the table's `.graphql` twin, many in
+    one document, where there is one and the token may; else GET `path`, all its pages.
 
-    bind: {name in the path: column of that row}; `{pipeline}` is the slug that the row's pipeline has now. given:
-    {column here: column of that row}. `settled`: states in which it is asked for; it is asked for again when the
-    row's state or finished_at has changed since. at_most: in one load. Costs a request a row, so it is loaded only
-    when it is named.
+    bind: {name in the path, or variable of the twin: column of that row}; `{pipeline}` is the slug that the row's
+    pipeline has now. given: {column here: column of that row}. when: SQL of the rows that it can be asked for; states:
+    those of them that are wanted unless told otherwise. version: SQL; it is asked for again when that or finished_at
+    has changed. at_most: in one load. told: whether the twin has told all of a row; where not, `path` is asked too.
+    Costs a request or some points a row, so it is loaded only when it is named.
     """
 
     of: str
-    path: str
-    bind: Mapping[str, str]
-    given: Mapping[str, str]
-    settled: tuple[str, ...] = SETTLED
+    path: str = ""
+    bind: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, str] = field(default_factory=dict)
+    when: str = BUILD_ENDED
+    states: tuple[str, ...] = ()
+    version: str = "o.state"
     params: Mapping[str, str] = field(default_factory=dict)
     at_most: int = 500
-    api: Literal["REST"] = "REST"
+    told: Callable[[Iterable[Item]], bool] | None = None
 
 
 @dataclass(frozen=True)
 class Ours:
     """Written by the loader itself; no request at all."""
-
-    api: Literal["-"] = "-"
 
 
 @dataclass(frozen=True)
@@ -181,9 +190,16 @@ class Table:
         return self.fetch.table if isinstance(self.fetch, Inside) else self.name
 
     @property
+    def api(self) -> str:
+        """Which API it is asked of: REST, GraphQL, or - for none."""
+        if isinstance(self.fetch, Ours):
+            return "-"
+        return "GraphQL" if self.scope == "graphql" else "REST"
+
+    @property
     def by_default(self) -> bool:
         """Whether a load that names no table loads it."""
-        return not isinstance(self.fetch, Errand | Ours)
+        return not (isinstance(self.fetch, Errand | Ours) or (isinstance(self.fetch, GraphQL) and self.fetch.named))
 
     @property
     def all_columns(self) -> tuple[Column, ...]:
@@ -221,6 +237,7 @@ ARROW: Mapping[str, Callable[[], Any]] = {
     "timestamp": lambda: pa.timestamp("us", tz="UTC"),
     "json": lambda: pa.string(),
     "env": lambda: pa.string(),
+    "variable": lambda: pa.string(),
     "email": lambda: pa.string(),
     "ip": lambda: pa.string(),
     "url": lambda: pa.string(),

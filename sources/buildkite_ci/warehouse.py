@@ -12,10 +12,8 @@ from dlt.common.pipeline import PipelineContext
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 
-def select(
-    sql: str, tables: Mapping[str, str], parts: Mapping[str, str], values: Sequence[Any]
-) -> list[dict[str, Any]]:
-    """Rows of a query, {column: value} each. `{name}` in it stands for a table or a part of SQL, `%s` for a value.
+def select(sql: str, tables: Mapping[str, str], values: Sequence[Any]) -> list[dict[str, Any]]:
+    """Rows of a query, {column: value} each. `{name}` in it stands for a table, `%s` for a value.
 
     An empty list where a table is not there yet, no pipeline is running, or the destination does not speak SQL.
     """
@@ -24,7 +22,7 @@ def select(
     try:
         with dlt.current.pipeline().sql_client() as client:
             placed = {name: client.make_qualified_table_name(table) for name, table in tables.items()}
-            with client.execute_query(sql.format(**placed, **parts), *values) as cursor:
+            with client.execute_query(sql.format(**placed), *values) as cursor:
                 names = [one[0] for one in cursor.description]
                 return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     except (DatabaseUndefinedRelation, SqlClientNotAvailable):
@@ -38,4 +36,4 @@ def rows(table: str, key: str, values: Iterable[str], columns: Sequence[str] = (
         return []
     told = ", ".join(f'"{column}"' for column in columns) or "*"
     marks = ", ".join(["%s"] * len(wanted))
-    return select(f'SELECT {told} FROM {{table}} WHERE "{key}" IN ({marks})', {"table": table}, {}, wanted)  # noqa: S608
+    return select(f'SELECT {told} FROM {{table}} WHERE "{key}" IN ({marks})', {"table": table}, wanted)  # noqa: S608

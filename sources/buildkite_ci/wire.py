@@ -186,7 +186,7 @@ class Patient(httpx.BaseTransport):
             raise Unreachable(
                 f"{_name(request)} did not answer ({_reason(error)}): check the URL and the network"
             ) from error
-        self.budget.told(api, response.headers, len(response.content), response.status_code == 429)
+        self.budget.told(api, response.headers, len(response.content), response.status_code == 429, points)
         if can_shrink and response.status_code == 504:
             raise TooHeavy(f"{_name(request)} answered 504")
         check(request, response)

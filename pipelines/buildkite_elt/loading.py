@@ -1,0 +1,218 @@
+"""The commands that ask Buildkite for data: load, plan and verify."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .options import (
+    DATABASE,
+    DATASET,
+    AtMost,
+    Branches,
+    Database,
+    Dataset,
+    Groups,
+    Json,
+    MaxMinutes,
+    MaxPoints,
+    MaxRequests,
+    Organization,
+    Pipelines,
+    Queues,
+    Reserve,
+    Sample,
+    Since,
+    Slower,
+    States,
+    Tables,
+    TokenFile,
+    Until,
+)
+
+
+def load(
+    tables: Tables = None,
+    since: Since = "30d",
+    organization: Organization = None,
+    token_file: TokenFile = None,
+    destination: Annotated[str, typer.Option(help="duckdb, or another of dlt's.")] = "duckdb",
+    database: Database = DATABASE,
+    dataset: Dataset = DATASET,
+    show: Annotated[list[str] | None, typer.Option(help="Store as they are: emails, ips, env.")] = None,
+    hash_key_file: Annotated[
+        Path | None, typer.Option(help="File with a key; what is not shown is hashed with it.")
+    ] = None,
+    reserve: Reserve = "20%",
+    max_requests: MaxRequests = None,
+    max_points: MaxPoints = None,
+    max_minutes: MaxMinutes = None,
+    retention: Annotated[
+        int | None, typer.Option(min=1, help="Days that your plan keeps builds; warns before some are lost.")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Read builds since --since once more.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what it would cost, as plan does.")] = False,
+    pipeline: Pipelines = None,
+    branch: Branches = None,
+    state: States = None,
+    slower: Slower = "",
+    sample: Sample = "",
+    at_most: AtMost = None,
+    queue: Queues = None,
+    group: Groups = None,
+    until: Until = "",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    json: Json = False,
+) -> None:
+    """Load what is new, what finished since and what was open.
+
+    Exits with 3 where a table was left out, failed, or waits for a later load because of a --max option.
+    """
+    from . import choices, config, loads, report
+    from . import show as screen
+
+    moment, target = _selected(tables, since), config.target(destination, database, dataset)
+    spend = _spend(reserve, max_requests, max_points, max_minutes)
+    chosen = choices.choices(
+        tables or (),
+        pipelines=pipeline,
+        branches=branch,
+        states=state,
+        slower=slower,
+        sample=sample,
+        at_most=at_most,
+        queues=queue,
+        groups=group,
+        until=until,
+    )
+    with screen.Progress(silent=quiet or json) as progress:
+        origin = config.origin(organization or (), token_file, show or (), hash_key_file, sleep=progress.sleep)
+        origin = replace(origin, again=again, retention=timedelta(retention) if retention else None, **spend)
+        origin = replace(origin, choices=chosen)
+        if not dry_run:
+            outcomes = loads.load(origin, target, tuple(tables or ()), moment, progress=progress, sleep=progress.sleep)
+    if dry_run:
+        _plan(origin, target, tables, moment, json)
+        return
+    if json:
+        screen.as_json(report.document(outcomes))
+    else:
+        for outcome in outcomes:
+            report.tell(outcome)
+    raise typer.Exit(report.code(outcomes))
+
+
+def _selected(tables: list[str] | None, since: str) -> Any:
+    """The moment that --since names; BadInput where a table is none."""
+    from buildkite_ci.catalog import find
+
+    from . import config
+
+    find(tables or ())
+    return config.since(since)
+
+
+def _spend(reserve: str, requests: int | None, points: int | None, minutes: float | None = None) -> dict[str, Any]:
+    """The budget options, as loads.Origin takes them."""
+    from buildkite_ci.budget import Limits
+
+    from . import config
+
+    return {"reserve": config.share(reserve), "limits": Limits(requests, points, minutes)}
+
+
+def plan(
+    tables: Tables = None,
+    since: Since = "30d",
+    organization: Organization = None,
+    token_file: TokenFile = None,
+    destination: Annotated[str, typer.Option(help="duckdb, or another of dlt's, which is not looked into.")] = "duckdb",
+    database: Database = DATABASE,
+    dataset: Dataset = DATASET,
+    reserve: Reserve = "20%",
+    max_requests: MaxRequests = None,
+    max_points: MaxPoints = None,
+    max_minutes: MaxMinutes = None,
+    pipeline: Pipelines = None,
+    branch: Branches = None,
+    state: States = None,
+    slower: Slower = "",
+    sample: Sample = "",
+    at_most: AtMost = None,
+    queue: Queues = None,
+    group: Groups = None,
+    until: Until = "",
+    json: Json = False,
+) -> None:
+    """What a load would cost now: requests, points, rows, bytes and minutes of each table, told by a few cheap counts.
+
+    It looks into the file, so a second plan tells only what is new. With a --max option also what it would leave.
+    """
+    from . import choices, config, show
+
+    moment, target = _selected(tables, since), config.target(destination, database, dataset)
+    spend = _spend(reserve, max_requests, max_points, max_minutes)
+    chosen = choices.choices(
+        tables or (),
+        pipelines=pipeline,
+        branches=branch,
+        states=state,
+        slower=slower,
+        sample=sample,
+        at_most=at_most,
+        queues=queue,
+        groups=group,
+        until=until,
+    )
+    with show.Progress(silent=json) as progress:
+        origin = config.origin(organization or (), token_file, sleep=progress.sleep)
+    _plan(replace(origin, choices=chosen, **spend), target, tables, moment, json)
+
+
+def _plan(origin: Any, target: Any, tables: list[str] | None, since: Any, json: bool) -> None:
+    from . import plan as plans
+    from . import show
+
+    with show.Progress(silent=json) as progress:
+        found = plans.plan(origin, target, tuple(tables or ()), since, sleep=progress.sleep)
+    if json:
+        show.as_json({"organizations": found})
+    else:
+        for one in found:
+            plans.tell(one)
+
+
+def verify(
+    since: Annotated[str, typer.Option(help="Builds created since, as for load; if empty, all that is loaded.")] = "",
+    sample: Annotated[int, typer.Option(min=0, help="Builds to read again field by field, drawn by lot.")] = 20,
+    organization: Organization = None,
+    token_file: TokenFile = None,
+    database: Database = DATABASE,
+    dataset: Dataset = DATASET,
+    reserve: Reserve = "20%",
+    max_requests: MaxRequests = 100,
+    max_points: MaxPoints = 5_000,
+    json: Json = False,
+) -> None:
+    """Is the file what Buildkite has? Counts, changes, a sample and every gap in the build numbers, asked for again.
+
+    Exits with 1 where a build is missing or stale and not only changed since the last load, and says what to type.
+    """
+    from . import config, show, verdict
+    from . import verify as verifying
+
+    moment, target = config.since(since), config.target("duckdb", database, dataset)
+    spend = _spend(reserve, max_requests, max_points)
+    with show.Progress(silent=json) as progress:
+        origin = replace(config.origin(organization or (), token_file, sleep=progress.sleep), **spend)
+        found = verifying.verify(origin, target, moment, sample, sleep=progress.sleep)
+    if json:
+        show.as_json({"organizations": found})
+    else:
+        for one in found:
+            verdict.tell(one)
+    raise typer.Exit(max((one["exit_code"] for one in found), default=0))
