@@ -83,5 +83,5 @@ def with_families(names: Sequence[str] = ()) -> dict[str, Table]:
     """The tables of these names and all that are read from the same pages: they cost nothing more, and a page that
     was read for one of them would otherwise never be read for the others. For no names, all that are loaded by default.
     """
-    wanted = {table.family for table in find(names).values() if names or catalog()[table.family].by_default}
+    wanted = {table.family for table in find(names).values() if names or table.by_default}
     return {n: table for n, table in catalog().items() if table.family in wanted and not isinstance(table.fetch, Ours)}

@@ -121,9 +121,10 @@ class GraphQL:
 
 @dataclass(frozen=True)
 class Inside:
-    """Read from the pages of another table: no request of its own."""
+    """Read from the pages of another table: no request of its own. named: as that table."""
 
     table: str
+    named: bool = False
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,9 @@ class Table:
     @property
     def by_default(self) -> bool:
         """Whether a load that names no table loads it."""
-        return not (isinstance(self.fetch, Errand | Ours) or (isinstance(self.fetch, GraphQL) and self.fetch.named))
+        return not (
+            isinstance(self.fetch, Errand | Ours) or (isinstance(self.fetch, GraphQL | Inside) and self.fetch.named)
+        )
 
     @property
     def all_columns(self) -> tuple[Column, ...]:

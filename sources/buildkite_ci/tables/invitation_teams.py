@@ -22,7 +22,7 @@ def rows(invitation: Item) -> Iterator[Item]:
 
 TABLE = Table(
     grain="one row per invitation and team, and version of the role",
-    fetch=Inside("invitations"),
+    fetch=Inside("invitations", named=True),
     rows=rows,
     key=("invitation_id", "team_id"),
     scope="graphql",
