@@ -34,7 +34,7 @@ from .graphql import execute, nodes, page_path, read, rest_spelling, whole
 from .rest import Size
 from .wire import Wire
 
-AT_ONCE = 100
+AT_ONCE = 150
 """Copies in one document at most."""
 DOCUMENT = 4_000
 """Points that a document of several copies asks for at most: one of them should not drain a user's window of 5,000."""
@@ -95,9 +95,10 @@ class _Batch:
     def turn(self) -> Iterator[Found]:
         """One document, and what it answered; a copy whose listing goes on is asked again with its cursor."""
         taken: list[_Asked] = []
+        self.size.size = min(self.size.size, len(self.left))  # else half of it may be the same document again
 
         def ask(count: int, can_shrink: bool) -> Any:
-            taken[:] = [self.left[at] for at in range(min(count, len(self.left)))]
+            taken[:] = [self.left[at] for at in range(count)]
             sent = _variables(taken, self.shared)
             return execute(self.wire, self.document(taken), sent, self.where, can_shrink)
 
