@@ -43,8 +43,8 @@ class Queue:
 
     def holds(self, job: Item) -> bool:
         """Whether a job, in REST's spelling, is of this queue; one that names no queue is of `default`."""
-        if self.cluster_id:
-            return bool(part(job, "cluster_queue").get("id", self.id) == self.id)
+        if self.cluster_id:  # a search by queue does not tell the queue: all that it finds are of it
+            return "cluster_queue" not in job or bool(part(job, "cluster_queue").get("id") == self.id)
         own = job.get("cluster_queue") is None
         return own and self.key in (None, _key(job))
 

@@ -10,10 +10,19 @@ from ..table import GraphQL, Item, Table, col
 
 
 def rows(job: Item) -> Iterator[Item]:
-    """The job with its state as REST says it: GraphQL's FINISHED is passed or failed."""
-    state = str(job.get("state") or "").lower()
-    told = ("passed" if job.get("passed") else "failed") if state == "finished" else state or None
-    yield {**job, "state": told, "exit_status": number(job.get("exit_status"))}
+    """The job as REST says it: FINISHED is passed or failed there, LIMITED is scheduled, and all is in small letters
+    (api.md 4.4, 7.5)."""
+    state, reason = str(job.get("state") or "").lower(), job.get("signal_reason")
+    told = {
+        "finished": "passed" if job.get("passed") else "failed",
+        **dict.fromkeys(("limited", "limiting"), "scheduled"),
+    }
+    yield {
+        **job,
+        "state": told.get(state, state) or None,
+        "signal_reason": reason.lower() if isinstance(reason, str) else reason,
+        "exit_status": number(job.get("exit_status")),
+    }
 
 
 def number(text: object) -> object:
