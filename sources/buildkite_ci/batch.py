@@ -30,7 +30,7 @@ from graphql import (
 
 from .budget import SINGLE_QUERY, cost, fields
 from .errors import BadAnswer, QueryRefused
-from .graphql import execute, nodes, page_path, read, rest_spelling, whole
+from .graphql import declared, execute, nodes, operations, page_path, read, rest_spelling, whole
 from .rest import Size
 from .wire import Wire
 
@@ -42,6 +42,11 @@ REFUSALS = 3
 """Copies that are refused by themselves before the query itself is taken to be wrong."""
 
 Values = Mapping[str, Any]
+
+
+def at_once(points: int) -> int:
+    """How many copies fit into a document, of a query that asks for so many points."""
+    return max(min(AT_ONCE, DOCUMENT // max(points, 1), SINGLE_QUERY // max(points, 1)), 1)
 
 
 @dataclass
@@ -62,6 +67,7 @@ class _Asked:
     values: Values
     after: str | None = None
     had: list[dict[str, Any]] = field(default_factory=list)
+    been: frozenset[str] = frozenset()
 
 
 def many(wire: Wire, file: Path, asks: Sequence[Values], shared: Values) -> Iterator[Found]:
@@ -78,16 +84,15 @@ def many(wire: Wire, file: Path, asks: Sequence[Values], shared: Values) -> Iter
 class _Batch:
     def __init__(self, wire: Wire, file: Path, asks: Sequence[Values], shared: Values) -> None:
         self.wire, self.where, self.shared, self.request = wire, file.name, shared, read(file)
-        declared = {v.variable.name.value for one in operations(self.request) for v in one.variable_definitions or ()}
-        wanted = [{name: value for name, value in one.items() if name in declared} for one in asks]
+        named = declared(self.request)
+        wanted = [{name: value for name, value in one.items() if name in named} for one in asks]
         self.left, self.refused = deque(_Asked(number, values) for number, values in enumerate(wanted)), 0
         try:
             self.path: list[str] | None = page_path(self.request, self.where)
         except QueryRefused:
             self.path = None
         first = list(self.left)[:1]
-        one = cost(self.document(first).document, _variables(first, shared)) or 1
-        self.size = Size(max(min(AT_ONCE, DOCUMENT // one, SINGLE_QUERY // one), 1))
+        self.size = Size(at_once(cost(self.document(first).document, _variables(first, shared))))
 
     def document(self, taken: Sequence[_Asked]) -> GraphQLRequest:
         return copies(self.request, [each.values for each in taken], self.shared)
@@ -162,9 +167,9 @@ def _more(asked: _Asked, root: Values, path: Sequence[str], where: str) -> _Aske
         ended, cursor = not info["hasNextPage"], info["endCursor"]
     if ended:
         return None
-    if not cursor or cursor == asked.after:
+    if not cursor or cursor in asked.been:
         raise BadAnswer(f"{where}: there is a next page, but its cursor does not move on")
-    return _Asked(asked.number, asked.values, cursor, asked.had)
+    return _Asked(asked.number, asked.values, cursor, asked.had, asked.been | {cursor})
 
 
 NUMBERED = re.compile(r"(.+)_(\d+)")
@@ -222,10 +227,6 @@ def _roots(request: GraphQLRequest) -> dict[str, FieldNode]:
     return {(one.alias or one.name).value: one for one in fields(selected, {})}
 
 
-def operations(request: GraphQLRequest) -> list[OperationDefinitionNode]:
-    return [one for one in request.document.definitions if isinstance(one, OperationDefinitionNode)]
-
-
 def _groups(request: GraphQLRequest, asks: Sequence[Values]) -> dict[str, list[int]]:
     """For each root field and copy, the number of the first copy with the same arguments."""
     found = {}
@@ -280,10 +281,10 @@ def _variable(node: VariableNode, number: int) -> VariableNode:
 
 
 def _declared(
-    declared: Iterable[VariableDefinitionNode] | None, own: set[str], count: int, used: set[str]
+    variables: Iterable[VariableDefinitionNode] | None, own: set[str], count: int, used: set[str]
 ) -> Iterator[VariableDefinitionNode]:
     """The variables that the copies use."""
-    for one in declared or ():
+    for one in variables or ():
         if one.variable.name.value not in own:
             yield one
             continue

@@ -228,12 +228,13 @@ class Run:
         todo, done = self.todo(table), self.errands_done.get(table.name, 0)
         most = todo.choice.at_most or errand.at_most
         at_most = min(ERRANDS["GraphQL" if errands.by_twin(table, errand, self.wire) else "REST"], most - done)
-        rows = todo.todo(at_most)
-        for page in errands.pages(self.wire, todo, self._slugs, rows, partial(self._refused, table)):
+        rows = todo.todo(at_most + 1)  # one more tells whether any is left
+        left = len(rows) > at_most
+        for page in errands.pages(self.wire, todo, self._slugs, rows[:at_most], partial(self._refused, table)):
             self.errands_done[table.name] = done = done + 1
             yield page
-        self.report.more |= len(rows) == at_most and done < most
-        if done >= most:
+        self.report.more |= left and done < most
+        if left and done >= most:
             self.report.waiting[table.name] = f"one load asks for {most} at most: the next one goes on"
 
     def todo(self, table: Table) -> errands.List:

@@ -56,9 +56,9 @@ class OverWire(Transport):
 
 def refuse_writes(request: GraphQLRequest, where: str) -> None:
     """Raise WriteRefused unless every operation of the document is a query."""
-    for definition in request.document.definitions:
-        if isinstance(definition, OperationDefinitionNode) and definition.operation is not OperationType.QUERY:
-            raise WriteRefused(where, definition.operation.value)
+    for one in operations(request):
+        if one.operation is not OperationType.QUERY:
+            raise WriteRefused(where, one.operation.value)
 
 
 def pages(wire: Wire, file: Path, variables: Mapping[str, Any]) -> Iterator[Page]:
@@ -77,7 +77,7 @@ def pages(wire: Wire, file: Path, variables: Mapping[str, Any]) -> Iterator[Page
         body, answer = size.of(lambda n, can: execute(wire, resized(request, n), given, file.name, can))  # noqa: B023
         size.grow()
         connection = follow(body, path, file.name, str(variables.get("organization")))
-        for operation in request.document.definitions:
+        for operation in operations(request):
             whole(operation, body, file.name)
         yield Page([rest_spelling(node) for node in nodes(connection, file.name)], answer.at)
         info = connection.get("pageInfo")
@@ -104,14 +104,23 @@ def execute(
     wire: Wire, request: GraphQLRequest, variables: Mapping[str, Any], where: str, can_shrink: bool = False
 ) -> tuple[Any, Answer]:
     """The `data` of one request. can_shrink: see Wire.get."""
-    transport = OverWire(wire, where, can_shrink)
-    sent = GraphQLRequest(request, variable_values=dict(variables))
+    transport, named = OverWire(wire, where, can_shrink), declared(request)
+    sent = GraphQLRequest(request, variable_values={n: value for n, value in variables.items() if n in named})
     try:
         data = Client(transport=transport).execute(sent)
     except TransportQueryError as error:
         raise QueryRefused("; ".join(_told(one, where) for one in error.errors or [])) from None
     assert transport.answer
     return data, transport.answer
+
+
+def operations(request: GraphQLRequest) -> list[OperationDefinitionNode]:
+    return [one for one in request.document.definitions if isinstance(one, OperationDefinitionNode)]
+
+
+def declared(request: GraphQLRequest) -> set[str]:
+    """The variables that a document names; a strict server may refuse others."""
+    return {each.variable.name.value for one in operations(request) for each in one.variable_definitions or ()}
 
 
 def _told(error: Any, where: str) -> str:
@@ -124,8 +133,8 @@ def _told(error: Any, where: str) -> str:
 
 def page_path(request: GraphQLRequest, where: str) -> list[str]:
     """Response keys from the root to the field that takes `$after`."""
-    for operation in request.document.definitions:
-        found = _path(operation) if isinstance(operation, OperationDefinitionNode) else None
+    for operation in operations(request):
+        found = _path(operation)
         if found:
             return found
     raise QueryRefused(f"{where}: no field takes $after, so there is no page to turn")

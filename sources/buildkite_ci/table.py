@@ -6,6 +6,7 @@ Here is what such a file may say, and how items (the objects of an API page) bec
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -75,6 +76,14 @@ def named(folder: str, url: Any) -> str | None:
     """The name that follows `/folder/` in an address: named("pipelines", "…/pipelines/deploy/builds/1") is deploy."""
     found = re.search(rf"/{folder}/([^/?#]+)", url) if isinstance(url, str) else None
     return found and found[1]
+
+
+def decoded(text: Any) -> Any:
+    """GraphQL sends JSON as text, to be read once more (api.md 5.0); what cannot be read stays as it is."""
+    try:
+        return json.loads(text) if isinstance(text, str) else text
+    except ValueError:
+        return text
 
 
 @dataclass(frozen=True)

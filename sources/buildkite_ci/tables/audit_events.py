@@ -5,12 +5,10 @@ ORGANIZATION_UPDATED; REST calls that OrganizationUpdatedEvent, under the same U
 4.2). A subject that is called by an e-mail has it in `subject_email`.
 """
 
-import json
 import re
 from collections.abc import Iterator
-from typing import Any
 
-from ..table import GraphQL, Item, Table, col, part
+from ..table import GraphQL, Item, Table, col, decoded, part
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
@@ -27,16 +25,8 @@ def rows(event: Item) -> Iterator[Item]:
         "subject": {**{key: kept for key, kept in subject.items() if key != "name"}, called: name},
         "context": context,
         "context_type": kind.removeprefix("Audit") if isinstance(kind, str) else kind,
-        "data": read(event.get("data")),
+        "data": decoded(event.get("data")),
     }
-
-
-def read(data: Any) -> Any:
-    """JSON is sent as text (api.md 5.0); what cannot be read stays as it is."""
-    try:
-        return json.loads(data) if isinstance(data, str) else data
-    except ValueError:
-        return data
 
 
 TABLE = Table(

@@ -5,10 +5,9 @@ are asked for; one to two points a build. A payload may hold whatever the provid
 among it (their domains are kept).
 """
 
-import json
 from collections.abc import Iterator
 
-from ..table import Errand, Item, Table, col, part
+from ..table import Errand, Item, Table, col, decoded, part
 
 
 def rows(build: Item) -> Iterator[Item]:
@@ -19,14 +18,6 @@ def rows(build: Item) -> Iterator[Item]:
         headers = [str(line).partition(":")[0].strip() for line in lines] if isinstance(lines, list) else []
         told = {"build_id": build.get("id"), "pipeline_id": build.get("pipeline_id"), "webhook_id": source.get("id")}
         yield {**told, "header_names": headers, "payload": decoded(source.get("payload"))}
-
-
-def decoded(payload: object) -> object:
-    """JSON is text in GraphQL, to be read once more; one that was read already stays (api.md 5.0)."""
-    try:
-        return json.loads(payload) if isinstance(payload, str) else payload
-    except ValueError:
-        return payload
 
 
 TABLE = Table(

@@ -4,19 +4,14 @@ Asked for job by job once it has ended, failed ones first; so it is loaded only 
 job.
 """
 
-import json
 from collections.abc import Iterator
 
-from ..table import JOB_ENDED, Errand, Item, Table, col
+from ..table import JOB_ENDED, Errand, Item, Table, col, decoded
 
 
 def rows(job: Item) -> Iterator[Item]:
-    """The job with its matrix read: JSON is sent as text (api.md 5.0); what cannot be read stays as it is."""
-    matrix = job.get("matrix")
-    try:
-        yield {**job, "matrix": json.loads(matrix) if isinstance(matrix, str) else matrix}
-    except ValueError:
-        yield job
+    """The job with its matrix read."""
+    yield {**job, "matrix": decoded(job.get("matrix"))}
 
 
 TABLE = Table(

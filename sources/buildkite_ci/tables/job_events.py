@@ -6,11 +6,9 @@ more for each agent that it was assigned to, rule that it was retried by, or job
 that it is an event at all are objects, and nothing cheaper than `job(uuid)` finds one (api.md 5.6).
 """
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
-from ..table import JOB_ENDED, TROUBLED, Errand, Item, Table, col
+from ..table import JOB_ENDED, TROUBLED, Errand, Item, Table, col, decoded
 
 OTHERS = {"id", "type", "timestamp", "actor", "assigned_agent", "retried_in_job", "exit_status", "signal"}
 OTHERS |= {"signal_reason", "job_id", "build_id", "pipeline_id", "pipeline_slug", "__typename"}
@@ -20,16 +18,8 @@ def rows(event: Item) -> Iterator[Item]:
     """The event, with what only its own type says as `detail`."""
     detail = {name: value for name, value in event.items() if name not in OTHERS and value is not None}
     if "changed_changes" in detail:
-        detail["changed_changes"] = read(detail["changed_changes"])
+        detail["changed_changes"] = decoded(detail["changed_changes"])
     yield {**{name: event.get(name) for name in OTHERS}, "detail": detail}
-
-
-def read(text: Any) -> Any:
-    """JSON is sent as text (api.md 5.0); what cannot be read stays as it is."""
-    try:
-        return json.loads(text) if isinstance(text, str) else text
-    except ValueError:
-        return text
 
 
 TABLE = Table(
