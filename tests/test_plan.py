@@ -4,92 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from buildkite_ci.budget import Limits
-from buildkite_ci.catalog import catalog, twin, with_families
+from buildkite_ci.catalog import with_families
 from buildkite_ci.probe import listed, walked
 from buildkite_ci.rest import pages, walk
-from buildkite_ci.table import Errand, Rest
 from buildkite_ci.wire import Wire
-from buildkite_elt.loads import Origin, Outcome, Target, load
+from buildkite_elt.loads import load
 from buildkite_elt.plan import plan, usable
 from buildkite_elt.standin import Standin
-from buildkite_elt.standin.answer import Seen
 from buildkite_elt.standin.demo import demo, empty
 from buildkite_elt.standin.life import Life
 from conftest import ENOUGH, Command
 from hand_made import at, build, put, serving, world
+from planned import LONG_AGO, Both, Row, near
 
-LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 DAYS = int(os.environ.get("BUILDKITE_ELT_SCALE", "1"))
-Row = dict[str, Any]
-
-
-def owner(seen: Seen) -> str:
-    """The table that a request was made for."""
-    for name, table in catalog().items():
-        if seen.api == "graphql":
-            if twin(table).exists() and twin(table).read_text().split("(")[0].split()[1] in (seen.document or ""):
-                return name
-        elif isinstance(table.fetch, Rest | Errand):
-            path = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(table.fetch.path))
-            if re.fullmatch(f"/v2/{path}", seen.path):
-                return name
-    raise AssertionError(seen.path)
-
-
-def near(planned: int, real: int, name: str) -> None:
-    assert abs(planned - real) <= 0.15 * real, f"{name}: planned {planned}, cost {real}"
-
-
-class Both:
-    """A stand-in, a file, and a plan before each load."""
-
-    def __init__(self, standin: Standin, file: Path) -> None:
-        self.standin, self.target = standin, Target(database=file)
-        self.origin = Origin(tuple(standin.world.organizations), standin.token, standin.rest_url, standin.graphql_url)
-
-    def plan(self, *tables: str, since: datetime = LONG_AGO, limits: Limits | None = None) -> Row:
-        origin = replace(self.origin, limits=limits)
-        before = len(self.standin.seen)
-        (found,) = plan(origin, self.target, tables, since, sleep=self.standin.clock.sleep)
-        spent = self.standin.count(since=before)
-        assert sum(one["requests"] for one in found["probes"]) == spent.requests
-        assert sum(one["points"] for one in found["probes"]) == spent.points
-        assert all(one["what"] for one in found["probes"])
-        return found
-
-    def load(self, *tables: str, since: datetime = LONG_AGO) -> Outcome:
-        (outcome,) = load(self.origin, self.target, tables, since, sleep=self.standin.clock.sleep)
-        return outcome
-
-    def compare(self, *tables: str, since: datetime = LONG_AGO) -> Row:
-        """Plan, load, and hold the one against the other, table by table and in total."""
-        found = self.plan(*tables, since=since)
-        before = len(self.standin.seen)
-        outcome = self.load(*tables, since=since)
-        assert outcome.exit_code == 0
-        seen = self.standin.seen[before:]
-        requests, points = Counter(map(owner, seen)), Counter[str]()
-        for one in seen:
-            points[owner(one)] += one.actual or 0
-        lines = {line["table"]: line for line in found["tables"]}
-        for name in requests.keys() | {name for name, line in lines.items() if line["requests"]}:
-            near(lines[name]["requests"], requests[name], name)
-            near(lines[name]["points"], points[name], name)
-        near(found["total"]["requests"], outcome.requests, "requests")
-        near(found["total"]["points"], outcome.points, "points")
-        assert lines.keys() >= with_families(tables).keys()
-        return found
 
 
 def test_the_demo_world_first_then_day_by_day_and_nothing_new(tmp_path: Path) -> None:
@@ -126,24 +62,17 @@ def test_further_back_and_the_gap_between_are_planned(tmp_path: Path) -> None:
         assert both.compare("builds", since=now - timedelta(days=19))["total"]["requests"] == 3
 
 
-@pytest.mark.slow
-def test_work_lists_are_planned(tmp_path: Path, standin: Standin) -> None:
-    both = Both(standin, tmp_path / "buildkite.duckdb")
-    both.compare("builds", "artifacts")
-    standin.world.advance(timedelta(days=1))
-    both.compare("builds", "artifacts")
-
-
 def test_without_graphql_rest_tells_the_counts(tmp_path: Path, standin: Standin) -> None:
     token = standin.world.tokens[standin.token]
     token.scopes = tuple(one for one in token.scopes if one not in ("graphql", "read_teams"))
     both = Both(standin, tmp_path / "buildkite.duckdb")
     found = both.plan()
-    outcome = both.load()
+    (outcome,) = load(both.origin, both.target, (), LONG_AGO, sleep=standin.clock.sleep)
     assert standin.count("graphql").requests == 0
     near(found["total"]["requests"], outcome.requests, "requests")
     left_out = {line["table"] for line in found["tables"] if line["why"]}
-    assert left_out == {"pipeline_metrics", "teams", "team_members", "team_pipelines"}
+    by_graphql = {name for name, table in with_families().items() if table.api == "GraphQL"}
+    assert left_out == {*by_graphql, "teams", "team_members", "team_pipelines"}
 
 
 def test_what_a_run_may_spend_leaves_the_rest_for_a_later_one(tmp_path: Path, standin: Standin) -> None:

@@ -9,14 +9,19 @@ from typing import Any
 from buildkite_ci.catalog import catalog, find
 from buildkite_ci.table import Ours, Table
 
-from . import show
+from . import costs, show
 
 
 def listed() -> list[dict[str, str]]:
-    """A row for each table."""
+    """A row for each table; `asked`: whether a load that names no table asks for it."""
     return [
-        {"table": t.name, "scope": t.scope, "api": t.api, "load": t.load, "grain": t.grain} for t in catalog().values()
+        {"table": t.name, "scope": t.scope, "api": t.api, "asked": _asked(t), "load": t.load, "grain": t.grain}
+        for t in catalog().values()
     ]
+
+
+def _asked(table: Table) -> str:
+    return "always" if table.by_default else "" if isinstance(table.fetch, Ours) else "when named"
 
 
 def described(name: str) -> dict[str, Any]:
@@ -37,7 +42,7 @@ def tell(name: str = "") -> None:
     one = described(name)
     show.say(one["table"], "bold")
     show.say(one["doc"] + "\n")
-    told = ("grain", "scope", "api", "load")
+    told = ("grain", "scope", "api", "asked", "load")
     show.pairs({"key": ", ".join(one["key"]), **{of: one[of] or "none" for of in told}})
     show.say("")
     show.table(("column", "type", "what it is"), [list(column.values()) for column in one["columns"]])
@@ -75,13 +80,15 @@ def write(root: Path) -> None:
 def _lines() -> Iterator[str]:
     yield "# Tables"
     yield ""
-    yield "Written by `make docs` from the tables themselves; do not edit."
+    yield "Written by `make docs` from the tables themselves; do not edit. What a table costs is"
+    yield "REST requests, or points of GraphQL, whose requests are not limited (api.md 2.1, 2.2)."
     yield ""
-    yield "| table | scope | API | load | grain |"
-    yield "|---|---|---|---|---|"
+    yield "| table | scope | API | asked for | load | grain |"
+    yield "|---|---|---|---|---|---|"
     for row in listed():
         scope = f"`{row['scope']}`" if row["scope"] else "none"
-        yield f"| [{row['table']}](#{row['table']}) | {scope} | {row['api']} | {row['load']} | {row['grain']} |"
+        said = (row["api"], row["asked"], row["load"], row["grain"])
+        yield f"| [{row['table']}](#{row['table']}) | {scope} | {' | '.join(said)} |"
     for table in catalog().values():
         yield from _section(table)
     yield ""
@@ -93,7 +100,7 @@ def _section(table: Table) -> Iterator[str]:
     yield ""
     yield table.doc
     yield ""
-    yield f"Key: {', '.join(f'`{name}`' for name in table.key)}. Load: {table.load}."
+    yield f"Key: {', '.join(f'`{name}`' for name in table.key)}. Load: {table.load}. Cost: {costs.told(table)}"
     yield ""
     yield "| column | type | |"
     yield "|---|---|---|"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from buildkite_ci import errands
+from buildkite_ci import asks, errands, queues
 from buildkite_ci.catalog import catalog
 from buildkite_ci.choice import Choice
 from buildkite_ci.table import Errand
@@ -18,8 +18,25 @@ from .warehouse import pipeline_name
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
     from .warehouse import Target
+
+Row = dict[str, Any]
+NO_ERRANDS = "(SELECT NULL AS table_name, NULL AS item_id, NULL AS state, NULL AS finished_at)"
+OF_JOBS = """
+SELECT count(DISTINCT build_id) FILTER (scope = 'job' AND gone_at IS NULL)
+    / (SELECT nullif(count(*), 0) FROM errands WHERE table_name = 'annotations' AND organization_slug = $1)
+FROM annotations WHERE organization_slug = $1
+"""
+
+
+@dataclass
+class Waiting:
+    """Rows of a work list that wait: how many, and some of those that would be asked for first."""
+
+    count: int = 0
+    some: list[Row] = field(default_factory=list)
 
 
 @dataclass
@@ -32,12 +49,23 @@ class Known:
     """Bytes of a row, by family."""
     jobs: float | None = None
     """Jobs of a build."""
-    waiting: dict[str, int] = field(default_factory=dict)
+    waiting: dict[str, Waiting] = field(default_factory=dict)
     """Rows of each work list that wait."""
+    of_jobs: float | None = None
+    """The part of the builds whose jobs have annotations."""
+    branches: dict[str, list[str]] = field(default_factory=dict)
+    """Each pipeline's branches, those that are built most first."""
+    groups: list[str] = field(default_factory=list)
+    """Concurrency groups, those of the newest jobs first."""
+    unclustered: int = 0
+    """Queues of no cluster."""
 
 
-def read(target: Target, slug: str, since: datetime, choices: Mapping[str, Choice]) -> Known:
-    """What the file knows; nothing where there is none yet, or where rows go to another destination."""
+def read(
+    target: Target, slug: str, since: datetime, choices: Mapping[str, Choice], newest: datetime | None = None
+) -> Known:
+    """What the file knows; nothing where there is none yet, or where rows go to another destination. newest: when the
+    newest build will have been created by the time that work lists are read; None for what the file holds."""
     if target.destination != "duckdb" or not target.database.exists():
         return Known()
     try:
@@ -64,8 +92,32 @@ def read(target: Target, slug: str, since: datetime, choices: Mapping[str, Choic
         if {"builds", "jobs"} <= there.keys():
             sql = "SELECT (SELECT count(*) FROM jobs WHERE organization_slug = $1) / nullif(count(*), 0) FROM builds"
             known.jobs = (connection.execute(f"{sql} WHERE organization_slug = $1", [slug]).fetchone() or [None])[0]
-            known.waiting = dict(_waiting(connection, slug, since, choices, "errands" in there))
+            done = "errands" if "errands" in there else NO_ERRANDS
+            known.waiting = {
+                name: wanted(
+                    connection, errands.List(table, table.fetch, slug, since, choices.get(name, Choice())), done
+                )
+                for name, table in catalog().items()
+                if isinstance(table.fetch, Errand)
+            }
+        _asked(connection, slug, there, known)
     return known
+
+
+def _asked(connection: duckdb.DuckDBPyConnection, slug: str, there: Container[str], known: Known) -> None:
+    """What the load takes from the file to know what it asks GraphQL for (asks.py, queues.py)."""
+
+    def rows(sql: str, *tables: str) -> list[tuple[Any, ...]]:
+        if not all(table in there for table in tables):
+            return []
+        placed = sql.format(**{table: table for table in tables}).replace("%s", "$1")
+        return connection.execute(placed, [slug]).fetchall()
+
+    for pipeline, branch in rows(asks.BUILT_MOST, "builds"):
+        known.branches.setdefault(pipeline, []).append(branch)
+    known.groups = [group for (group,) in rows(asks.KNOWN_GROUPS, "job_details")][: asks.GROUPS]
+    known.unclustered = len(rows(queues.UNCLUSTERED, "jobs"))
+    known.of_jobs = next((share for (share,) in rows(OF_JOBS, "annotations", "errands")), None)
 
 
 def state(connection: duckdb.DuckDBPyConnection, slug: str) -> dict[str, Any]:
@@ -84,14 +136,32 @@ def state(connection: duckdb.DuckDBPyConnection, slug: str) -> dict[str, Any]:
     return kept
 
 
-def _waiting(
-    connection: duckdb.DuckDBPyConnection, slug: str, since: datetime, choices: Mapping[str, Choice], begun: bool
-) -> Iterator[tuple[str, int]]:
-    done = "errands" if begun else "(SELECT NULL AS table_name, NULL AS item_id, NULL AS state, NULL AS finished_at)"
-    for name, table in catalog().items():
-        if isinstance(table.fetch, Errand):
-            todo = errands.List(table, table.fetch, slug, since, choices.get(name, Choice()))
-            sql, values = todo.query("count(*)")
-            placed = sql.format(of=table.fetch.of, errands=done, builds="builds").replace("%s", "?")
-            row = connection.execute(placed, values).fetchone()
-            yield name, row[0] if row else 0
+def done(target: Target, ids: Sequence[str]) -> pa.Table | None:
+    """What has been asked for of these rows, as the table errands has it; None where that is not there."""
+    if target.destination != "duckdb" or not target.database.exists():
+        return None
+    try:
+        connection = opened(target.database, target.dataset)
+    except DatabaseTrouble:
+        return None
+    with connection:
+        if "errands" not in tables(connection):
+            return None
+        sql = "SELECT table_name, item_id, state, finished_at FROM errands WHERE item_id IN (SELECT unnest(?))"
+        return connection.sql(sql, params=[list(ids)]).to_arrow_table()
+
+
+def wanted(
+    connection: duckdb.DuckDBPyConnection, todo: errands.List, done: str = NO_ERRANDS, newest: datetime | None = None
+) -> Waiting:
+    """What waits of a work list, by the connection's own tables builds and jobs; `done`: what has been asked for."""
+    errand = todo.errand
+    names = dict.fromkeys((*errands.ALWAYS, *errand.bind.values(), *errand.given.values()))
+    order = errands.FAILED_FIRST if errand.of == "jobs" else "o.created_at DESC, o.id"
+    most = todo.choice.at_most or errand.at_most
+    sql, values = todo.query(", ".join(["count(*) OVER ()", *(f"o.{name}" for name in names)]))
+    placed = sql.format(of=errand.of, errands=done, builds="builds").replace("%s", "?")
+    if newest:
+        placed = placed.replace("max(created_at)", f"max(TIMESTAMPTZ '{newest.isoformat()}')")
+    found = connection.execute(f"{placed} ORDER BY {order} LIMIT {most}", values).fetchall()
+    return Waiting(found[0][0] if found else 0, [dict(zip(names, row[1:], strict=True)) for row in found[:most]])

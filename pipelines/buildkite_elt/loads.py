@@ -108,7 +108,7 @@ def load(
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.monotonic,
 ) -> list[Outcome]:
-    """Load these tables (for none: all but the work lists) of each organization, builds created at or after `since`.
+    """Load these tables (for none: those asked for always) of each organization, builds created at or after `since`.
 
     since: 30 days back for None. sleep, now: a clock in seconds, for tests. Raises Busy at once where another load
     runs, before any request; KeyboardInterrupt, or SystemExit(143), where it was asked to stop, after what was read

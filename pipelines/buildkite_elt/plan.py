@@ -10,18 +10,22 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from buildkite_ci.budget import Budget, Limits
-from buildkite_ci.catalog import catalog, families, twin, with_families
-from buildkite_ci.errors import ScopeMissing
+from buildkite_ci.catalog import catalog, families, with_families
+from buildkite_ci.choice import Filter
+from buildkite_ci.errors import BuildkiteError, ScopeMissing, Stopped, TokenRefused
 from buildkite_ci.probe import LIGHT, Cost, Counts, Probe, listed, walked, windows
 from buildkite_ci.table import Errand, GraphQL, Inside, Rest, Table
 from buildkite_ci.times import told
 from buildkite_ci.wire import Wire
 
 from . import show
-from .known import Known, read
+from .known import Known, done, read
+from .plan_asks import Asks
+from .plan_lists import Lists
 
 if TYPE_CHECKING:
     from .loads import Origin, Target
@@ -34,18 +38,20 @@ TYPICAL = 1_500
 """Bytes of an item where no load has told yet, roughly."""
 PAGE = 20
 """Builds that are read to see how many jobs and bytes one has, where no load has told yet."""
-UNTOLD = "what it costs is not told before; the load's api_usage says what it did (--max-points bounds it)"
+BRANCHES = "branch_build_counts"
+"""The GraphQL table that is asked pipeline by pipeline."""
 STANDING = {"agents", "members", "clusters", "teams"}
 
 
 @dataclass(frozen=True)
 class Line:
     """One table of the plan. `why`: why it would be left out, or what is odd about its figures; rows, bytes: None
-    where nothing tells."""
+    where nothing tells; rest_requests: those of the requests that are limited."""
 
     table: str
     api: str
     requests: int = 0
+    rest_requests: int = 0
     points: int = 0
     rows: int | None = None
     bytes: int | None = None
@@ -66,8 +72,10 @@ def plan(
     for slug in origin.organizations:
         budget = Budget(reserve=origin.reserve)
         with Wire(origin.token, origin.rest_url, origin.graphql_url, budget=budget, sleep=sleep) as wire:
-            probe, known = Probe(wire, slug), read(target, slug, since, origin.choices)
-            lines = _Planner(probe, known, since).lines(with_families(wanted))
+            probe, selected = Probe(wire, slug), with_families(wanted)
+            scopes = probe.scopes()
+            known = read(target, slug, since, origin.choices, probe.at if "builds" in selected else None)
+            lines = _Planner(probe, scopes, known, since, origin, target).lines(selected)
             found.append(_document(origin, slug, since, known, lines, probe))
     return found
 
@@ -75,34 +83,46 @@ def plan(
 class _Planner:
     """The lines of one plan; asks as little as they need."""
 
-    def __init__(self, probe: Probe, known: Known, since: datetime) -> None:
-        self.probe, self.known, self.since = probe, known, since
-        self.scopes = probe.scopes()
+    def __init__(
+        self, probe: Probe, scopes: frozenset[str], known: Known, since: datetime, origin: Origin, target: Target
+    ) -> None:
+        self.probe, self.scopes, self.known, self.since = probe, scopes, known, since
+        self.filter = origin.filter
         self.counts = Counts()
+        self.lists = Lists(probe, known, since, origin.choices, partial(done, target))
+        self.asks = Asks(probe, known, since, origin.choices)
+        self.chosen = Cost()
 
     def lines(self, selected: Mapping[str, Table]) -> list[Line]:
         able = {n: t for n, t in selected.items() if t.scope in ("", *self.scopes)}
-        above = {t.fetch.each for t in able.values() if isinstance(t.fetch, Rest) and t.fetch.each}
-        above |= {"pipelines" for name, t in able.items() if isinstance(t.fetch, Errand)}
+        above = {name for table in able.values() for name in _above(table)}
         parents = {name: catalog()[name] for name in sorted(above - able.keys())}
-        self._count({**able, **parents})
-        found = [self._parent(table) for table in parents.values()]
+        self._count(able, parents)
+        self._filtered(able)
+        self.lists.coming, self.asks.named = self._coming(able), "queue_jobs" in able
+        found: list[Line] = []
         for family, readers in families(selected.values()).items():
             if family in able:
-                found += self._family(catalog()[family], readers, "builds" in able)
+                found += self._family(catalog()[family], readers)
             else:
                 found += [Line(one.name, one.api, why=str(ScopeMissing(one.scope))) for one in readers]
+        spend = {line.table for line in found if line.rest_requests}
+        needed = {
+            above for n, t in able.items() if n in spend or not isinstance(t.fetch, Errand) for above in _above(t)
+        }
+        found += [self._parent(parent) for name, parent in parents.items() if name in needed]
         return sorted(found, key=lambda line: line.table)
 
-    def _count(self, able: Mapping[str, Table]) -> None:
+    def _count(self, able: Mapping[str, Table], parents: Mapping[str, Table]) -> None:
         """How long each listing is: by GraphQL where the token may, else by REST."""
         spans = windows(self.known.kept, self.since, self.probe.at or self.since, _lag()) if "builds" in able else []
         if "graphql" in self.scopes:
-            if STANDING & able.keys():
+            if STANDING & (able.keys() | parents.keys()):
                 self.probe.standing(self.counts)
-            if {"builds", "pipelines"} & able.keys():
+            if {"builds", "pipelines"} & able.keys() or any(map(_one_by_one, able.values())):
                 self.probe.pipelines(self.counts, spans)
-        for name, table in able.items():
+                self.asks.pipelines = list(self.counts.pipelines.values())
+        for name, table in {**able, **parents}.items():
             fetch = table.fetch
             if not isinstance(fetch, Rest) or fetch.each or fetch.one or not fetch.paged:
                 continue
@@ -115,42 +135,69 @@ class _Planner:
         asked = {**LIGHT, "created_from": told(begin), **({"created_to": told(end)} if end else {})}
         return self.probe.count(fetch.path, "builds created", asked) or 0
 
+    def _filtered(self, able: Mapping[str, Table]) -> None:
+        """Leave the pipelines that the filter leaves, where some table asks for them one by one."""
+        if self.filter != Filter() and any(_one_by_one(table) for table in able.values()):
+            chosen, self.chosen = self.probe.chosen(self.filter)
+            self.asks.pipelines = [one for one in self.asks.pipelines if one["uuid"] in chosen]
+            self.counts.asked = len(chosen)
+        schedules = [one["schedules"]["count"] for one in self.asks.pipelines]
+        if "graphql" in self.scopes:
+            self.counts.children["pipeline_schedules"] = schedules
+
+    def _coming(self, able: Mapping[str, Table]) -> tuple[Mapping[str, Any], int] | None:
+        """The builds that the load would bring and a work list could ask for: of a later load those that ended since,
+        and those of what is not read yet. The filter of the most of them, and how many there are."""
+        fetch = catalog()["builds"].fetch
+        if "builds" not in able or not any(isinstance(table.fetch, Errand) for table in able.values()):
+            return None
+        if not self.known.kept.get("covered") or not isinstance(fetch, Rest):
+            return {"created_from": told(self.since)}, sum(self.counts.builds)
+        ended, further = self._ended(fetch, timedelta(0)), sum(self.counts.builds[1:])
+        begin, finished = self._finished(fetch, timedelta(0))
+        if further > ended:
+            return {"created_from": told(self.since), "created_to": begin}, ended + further
+        return {"created_from": begin, **finished}, ended + further
+
     def _parent(self, table: Table) -> Line:
         cost = listed(self.counts.listings.get(table.name, 0))
-        return Line(table.name, table.api, cost, why="its listing only: other tables are asked for by it")
+        return Line(table.name, table.api, cost, cost, why="its listing only: other tables are asked for by it")
 
-    def _family(self, table: Table, readers: Sequence[Table], with_builds: bool) -> list[Line]:
-        fetch = table.fetch
-        if isinstance(fetch, GraphQL) and fetch.named:
-            return [Line(one.name, one.api, why=UNTOLD) for one in readers]
-        if isinstance(fetch, Errand) and twin(table).exists() and (not fetch.path or "graphql" in self.scopes):
-            left = min(self.known.waiting.get(table.name, 0), fetch.at_most)
-            return [Line(table.name, table.api, rows=None, why=f"{left:,} rows to ask for; {UNTOLD}")]
-        if isinstance(fetch, GraphQL):
-            cost = self.probe.document(table)
-        elif isinstance(fetch, Errand):
-            left, of = self.known.waiting.get(table.name, 0), catalog()[fetch.of].fetch
-            if with_builds and isinstance(of, Rest):
-                left += self._ended(of, timedelta(0))
-            cost = Cost(min(left, fetch.at_most))
-        elif isinstance(fetch, Rest) and fetch.since:
-            cost = self._windowed(fetch)
-        elif isinstance(fetch, Rest):
-            cost = self._listing(table, fetch)
-        else:
-            cost = Cost(0)
-        size = self._size(table)
-        found = []
+    def _family(self, table: Table, readers: Sequence[Table]) -> list[Line]:
+        try:
+            cost = self._cost(table)
+        except (TokenRefused, Stopped):
+            raise
+        except BuildkiteError as error:
+            return [Line(one.name, one.api, why=str(error)) for one in readers]
+        size, found = self._size(table), []
         for one in readers:
             rows = self._rows(one, cost)
             weight = round(cost.rows * size) if one is table and cost.rows is not None else None
-            mine = cost if one is table else Cost(0)
-            found.append(Line(one.name, one.api, mine.requests, mine.points, rows, weight))
+            mine = cost if one is table else Cost()
+            found.append(
+                Line(one.name, one.api, mine.rest + mine.documents, mine.rest, mine.points, rows, weight),
+            )
         return found
+
+    def _cost(self, table: Table) -> Cost:
+        fetch, cost = table.fetch, Cost()
+        if isinstance(fetch, GraphQL):
+            cost = self.asks.cost(table.name) if fetch.many else self.probe.document(table, self.filter.variables())
+        elif isinstance(fetch, Errand):
+            cost = self.lists.cost(table, fetch)
+        elif isinstance(fetch, Rest):
+            cost = self._windowed(fetch) if fetch.since else self._listing(table, fetch)
+        if _one_by_one(table):  # the first of them asks which pipelines there are
+            cost = Cost(cost.rest, cost.documents + self.chosen.documents, cost.points + self.chosen.points, cost.rows)
+            self.chosen = Cost()
+        return cost
 
     def _listing(self, table: Table, fetch: Rest) -> Cost:
         if fetch.each:
             parents = self.counts.listings.get(fetch.each, 0)
+            if fetch.each == "pipelines" and self.counts.asked is not None:
+                parents = self.counts.asked
             children = self.counts.children.get(table.name, [])[:parents]
             unseen = parents - len(children)
             rows = sum(children) if not unseen else self.known.rows.get(table.name)
@@ -176,9 +223,16 @@ class _Planner:
         kept = self.known.kept
         if not kept.get("covered") or not fetch.since:
             return sum(self.counts.builds)
-        asked = {**LIGHT, "created_from": told(datetime.fromisoformat(kept["covered"][0][0]))}
-        asked[fetch.since.finished] = told(datetime.fromisoformat(kept["swept"]) - lag)
+        begin, finished = self._finished(fetch, lag)
+        asked = {**LIGHT, "created_from": begin, **finished}
         return self.probe.count(fetch.path, "builds that ended", asked) or 0
+
+    def _finished(self, fetch: Rest, lag: timedelta) -> tuple[str, dict[str, str]]:
+        """Since when what is covered was created, and the filter of what ended since the last load."""
+        kept = self.known.kept
+        name = fetch.since.finished if fetch.since else ""
+        begin = told(datetime.fromisoformat(kept["covered"][0][0]))
+        return begin, {name: told(datetime.fromisoformat(kept["swept"]) - lag)}
 
     def _size(self, table: Table) -> float:
         """Bytes of an item."""
@@ -197,6 +251,19 @@ class _Planner:
         return len(self.scopes) if one.name == "access_token_scopes" else self.known.rows.get(one.name)
 
 
+def _above(table: Table) -> tuple[str, ...]:
+    """The listings that a table may be asked for by."""
+    fetch = table.fetch
+    if isinstance(fetch, Rest) and fetch.each:
+        return (fetch.each,)
+    by_slug = isinstance(fetch, Errand) and "{pipeline}" in fetch.path
+    return ("pipelines",) if by_slug or table.name == BRANCHES else ()
+
+
+def _one_by_one(table: Table) -> bool:
+    return table.name == BRANCHES or (isinstance(table.fetch, Rest) and table.fetch.each == "pipelines")
+
+
 def _lag() -> Any:
     fetch = catalog()["builds"].fetch
     return fetch.since.lag if isinstance(fetch, Rest) and fetch.since else None
@@ -207,7 +274,7 @@ def _document(
 ) -> dict[str, Any]:
     """`plan --json`."""
     windows_of = limits(probe.wire.budget)
-    rest = sum(line.requests for line in lines if line.api == "REST")
+    rest = sum(line.rest_requests for line in lines)
     points = sum(line.points for line in lines)
 
     def minutes(requests: int, points: int) -> dict[str, float]:
@@ -227,7 +294,7 @@ def _document(
         "organization": slug,
         "since": since,
         "covered": covered,
-        "tables": [asdict(x) | minutes(x.requests if x.api == "REST" else 0, x.points) for x in lines],
+        "tables": [asdict(x) | minutes(x.rest_requests, x.points) for x in lines],
         "total": {
             "requests": sum(line.requests for line in lines),
             "rest_requests": rest,

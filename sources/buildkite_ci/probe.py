@@ -7,6 +7,7 @@ the count (api.md 2.2, 3.1). Each question is kept with what it cost.
 from __future__ import annotations
 
 import copy
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,10 +20,11 @@ from gql import GraphQLRequest
 
 from . import graphql
 from .budget import cost
-from .catalog import twin
+from .catalog import TABLES, twin
+from .choice import Filter
 from .rest import PER_PAGE, onward
 from .sync import Interval, State
-from .table import Table
+from .table import Item, Table
 from .times import told
 from .wire import Wire
 
@@ -55,11 +57,43 @@ query PlanPipelines($organization: ID!, $after: String) {
   organization(slug: $organization) {
     pipelines(first: 100, after: $after) {
       pageInfo { hasNextPage endCursor }
-      edges { node { uuid slug schedules { count } BUILDS } }
+      edges { node { uuid slug defaultBranch schedules { count } BUILDS } }
     }
   }
 }
 """
+QUEUES = """
+query PlanQueues($organization: ID!) {
+  organization(slug: $organization) {
+    measured: clusters(first: 1) { edges { node { queues(first: 1) { edges { node { metrics { timestamp } } } } } } }
+    clusters(first: 100) { edges { node { queues(first: 50) { count NAMES } } } }
+  }
+}
+"""
+API_TOKENS = """
+query PlanAPIAccessTokens($organization: ID!, $after: String) {
+  organization(slug: $organization) {
+    apiAccessTokens(first: 500, after: $after) { pageInfo { hasNextPage endCursor } edges { cursor } }
+  }
+}
+"""
+COUNTED = {"api_access_tokens": (API_TOKENS, "apiAccessTokens")}
+"""Tables whose connection has no `count` (the schema): its edges are counted, without their nodes."""
+TOKENS = """
+query PlanTokens($organization: ID!) {
+  organization(slug: $organization) {
+    current: agentTokens(first: 1, revoked: false) { count }
+    revoked: agentTokens(first: 1, revoked: true) { count }
+  }
+}
+"""
+JOBS = """
+query PlanJobs($organization: ID!) { organization(slug: $organization) { COUNTS } }
+"""
+AT_ONCE = 100
+"""Counts of jobs in one document."""
+ENUMS = {"state", "type"}
+"""Arguments of `jobs` whose values are not written in quotes."""
 CHILDREN = {
     "cluster_queues": ("clusters", "queues"),
     "team_members": ("teams", "members"),
@@ -80,20 +114,35 @@ class Asked:
 
 @dataclass
 class Counts:
-    """How long the listings are. `children`: of each parent; `builds`: in each window that was asked for."""
+    """How long the listings are. `children`: of each parent; `builds`: in each window that was asked for; `pipelines`:
+    each with its schedules, by UUID; `asked`: how many of these are asked one by one, None for all."""
 
     listings: dict[str, int] = field(default_factory=dict)
     children: dict[str, list[int]] = field(default_factory=dict)
     builds: list[int] = field(default_factory=list)
+    pipelines: dict[str, Item] = field(default_factory=dict)
+    asked: int | None = None
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What reading one listing takes, and the rows that it gives; None where that cannot be told."""
+    """What reading one listing takes: requests of REST, documents of GraphQL, points. And the rows that it gives; None
+    where that cannot be told."""
 
-    requests: int
+    rest: int = 0
+    documents: int = 0
     points: int = 0
     rows: int | None = None
+
+
+@dataclass(frozen=True)
+class Queues:
+    """How many clusters and queues there are, whether Buildkite measures them, and the queues' names, if asked for."""
+
+    clusters: int
+    queues: int
+    measured: bool
+    named: Sequence[Item] = ()
 
 
 @dataclass
@@ -150,6 +199,18 @@ class Probe:
         count = max(len(answer.body), 1)
         return sum(len(build.get("jobs") or ()) for build in answer.body) / count, answer.size / count
 
+    def builds(self, params: Mapping[str, Any], most: int) -> list[dict[str, Any]]:
+        """The newest builds with all their jobs, `most` in full pages at the most."""
+        found: list[dict[str, Any]] = []
+        for page in range(1, most // PER_PAGE + 1):
+            with self.asking(f"builds that work lists may ask for (REST, a page of {PER_PAGE})"):
+                asked = {**params, "per_page": PER_PAGE, "page": page, "include_retried_jobs": "true"}
+                answer = self.wire.get(f"organizations/{self.organization}/builds", asked)
+            found += answer.body
+            if not answer.next:
+                break
+        return found
+
     def standing(self, counts: Counts) -> None:
         """Agents, members, clusters with their queues, teams with their members and pipelines: one document."""
         with self.asking("agents, members, clusters, queues and teams (GraphQL counts)"):
@@ -164,7 +225,7 @@ class Probe:
         counts.builds, counts.listings["pipelines"] = [0] * len(windows), 0
         for node in self._every_pipeline(" ".join(parts), "pipelines, schedules and builds (GraphQL counts)"):
             counts.listings["pipelines"] += 1
-            counts.children.setdefault("pipeline_schedules", []).append(node["schedules"]["count"])
+            counts.pipelines[node["uuid"]] = node
             counts.builds = [so_far + node[f"w{at}"]["count"] for at, so_far in enumerate(counts.builds)]
 
     def _every_pipeline(self, counts: str, what: str) -> Iterator[Mapping[str, Any]]:
@@ -204,23 +265,95 @@ class Probe:
         data, answer = graphql.execute(self.wire, GraphQLRequest(text), given, "plan")
         return graphql.follow(data, ["organization"], "plan", self.organization), answer
 
-    def document(self, table: Table) -> Cost:
+    def chosen(self, filter: Filter) -> tuple[frozenset[str], Cost]:  # noqa: A002
+        """The pipelines that a filter leaves, by UUID, and what the load takes to learn it: as much as this."""
+        given = {"organization": self.organization, **filter.variables()}
+        before = self.wire.budget.spent["graphql"].requests
+        with self.asking("pipelines that the filter leaves (GraphQL)"):
+            pages = list(graphql.pages(self.wire, TABLES / "_filtered_pipelines.graphql", given))
+        found = frozenset(item["id"] for page in pages for item in page.items)
+        return found, Cost(0, self.wire.budget.spent["graphql"].requests - before, self.asked[-1].points)
+
+    def document(self, table: Table, variables: Mapping[str, Any]) -> Cost:
         """What a GraphQL table costs: its own document with its `count`, and with few nodes, which tell the points and
         the rows of one."""
         file = twin(table)
         request = graphql.read(file)
         path = graphql.page_path(request, file.name)
-        few, none = (graphql.resized(request, size, count=True) for size in (SAMPLE, 0))
-        given = {"organization": self.organization, "after": None}
+        few = graphql.resized(request, SAMPLE, count=table.name not in COUNTED)
+        given = {"organization": self.organization, **variables, "after": None}
         with self.asking(f"{table.name} (GraphQL, {SAMPLE} nodes)"):
             data, _ = graphql.execute(self.wire, few, given, file.name)
         found = graphql.follow(data, path, file.name, self.organization)
-        nodes, count = graphql.nodes(found, file.name), int(found["count"])
+        nodes, sampled = graphql.nodes(found, file.name), self.asked[-1].points
+        count = self._edges(*COUNTED[table.name]) if table.name in COUNTED else int(found["count"])
         rows = sum(len(list(table.rows(graphql.rest_spelling(one)))) if table.rows else 1 for one in nodes)
-        fixed, size = cost(none.document, given), max(len(nodes), 1)
-        paid = self.asked[-1].points or cost(few.document, given)
+        size, page = max(len(nodes), 1), fixed(table)
+        paid = sampled or cost(few.document, given)
         pages = max(math.ceil(count / graphql.page_size(request)), 1)
-        return Cost(pages, round(pages * fixed + count * (paid - fixed) / size), round(count * rows / size))
+        points = round(pages * page + count * (paid - page) / size)
+        return Cost(0, pages, points, round(count * rows / size))
+
+    def _edges(self, text: str, name: str) -> int:
+        count, after = 0, None
+        while True:
+            with self.asking(f"{name} (GraphQL, counted)"):
+                data, _ = self._execute(text, {"after": after})
+            count += len(data[name]["edges"])
+            if not data[name]["pageInfo"]["hasNextPage"]:
+                return count
+            after = data[name]["pageInfo"]["endCursor"]
+
+    def queues(self, *, named: bool) -> Queues:
+        """The queues of all clusters, with their names where they are wanted."""
+        names = "edges { node { id uuid key } }" if named else ""
+        with self.asking("clusters and queues (GraphQL counts)"):
+            data, _ = self._execute(QUEUES.replace("NAMES", names), {})
+        clusters = graphql.nodes(data["clusters"], "clusters")
+        first = [queue for one in graphql.nodes(data["measured"], "clusters") for queue in _nodes(one["queues"])]
+        found = [queue for one in clusters for queue in _nodes(one["queues"])] if named else []
+        count = sum(one["queues"]["count"] for one in clusters)
+        return Queues(len(clusters), count, any(one["metrics"] for one in first), found)
+
+    def tokens(self) -> tuple[int, int]:
+        """Agent tokens in use, and revoked ones; none where they are not shown."""
+        with self.asking("agent tokens (GraphQL counts)"):
+            data, _ = self._execute(TOKENS, {})
+        current, revoked = (int((data[name] or {}).get("count", 0)) for name in ("current", "revoked"))
+        return current, revoked
+
+    def jobs(self, what: str, asks: Sequence[Mapping[str, Any]]) -> list[int]:
+        """How many command jobs there are for each of `asks`, arguments of `jobs`: a point each."""
+        found: list[int] = []
+        for start in range(0, len(asks), AT_ONCE):
+            taken = [_arguments({"first": 1, "type": ["COMMAND"], **one}) for one in asks[start : start + AT_ONCE]]
+            counts = " ".join(f"n{at}: jobs({one}) {{ count }}" for at, one in enumerate(taken))
+            with self.asking(what):
+                data, _ = self._execute(JOBS.replace("COUNTS", counts), {})
+            found += [int(data[f"n{at}"]["count"]) for at in range(len(taken))]
+        return found
+
+
+def fixed(table: Table) -> int:
+    """Points of a page of a GraphQL table's listing that holds nothing."""
+    return cost(graphql.resized(graphql.read(twin(table)), 0).document)
+
+
+def _nodes(connection: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return graphql.nodes(connection, "plan")
+
+
+def _arguments(given: Mapping[str, Any]) -> str:
+    """Arguments as GraphQL writes them: its strings and lists are JSON's, its objects' keys and enums bare."""
+    return ", ".join(f"{name}: {_literal(value, name)}" for name, value in given.items())
+
+
+def _literal(value: Any, name: str) -> str:
+    if isinstance(value, Mapping):
+        return f"{{ {_arguments(value)} }}"
+    if name in ENUMS:
+        return f"[{', '.join(value)}]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def windows(kept: Mapping[str, Any], since: datetime, now: datetime, lag: Any) -> list[Window]:
