@@ -156,12 +156,11 @@ def wanted(
 ) -> Waiting:
     """What waits of a work list, by the connection's own tables builds and jobs; `done`: what has been asked for."""
     errand = todo.errand
-    names = dict.fromkeys((*errands.ALWAYS, *errand.bind.values(), *errand.given.values()))
-    order = errands.FAILED_FIRST if errand.of == "jobs" else "o.created_at DESC, o.id"
+    names = todo.columns
     most = todo.choice.at_most or errand.at_most
     sql, values = todo.query(", ".join(["count(*) OVER ()", *(f"o.{name}" for name in names)]))
     placed = sql.format(of=errand.of, errands=done, builds="builds").replace("%s", "?")
     if newest:
         placed = placed.replace("max(created_at)", f"max(TIMESTAMPTZ '{newest.isoformat()}')")
-    found = connection.execute(f"{placed} ORDER BY {order} LIMIT {most}", values).fetchall()
+    found = connection.execute(f"{placed} ORDER BY {todo.order} LIMIT {most}", values).fetchall()
     return Waiting(found[0][0] if found else 0, [dict(zip(names, row[1:], strict=True)) for row in found[:most]])

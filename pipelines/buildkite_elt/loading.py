@@ -43,7 +43,7 @@ def load(
     destination: Annotated[str, typer.Option(help="duckdb, or another of dlt's.")] = "duckdb",
     database: Database = DATABASE,
     dataset: Dataset = DATASET,
-    show: Annotated[list[str] | None, typer.Option(help="Store as they are: emails, ips, env.")] = None,
+    show: Annotated[list[str] | None, typer.Option(help="Store as they are: emails, ips, env, env:NAME.")] = None,
     hash_key_file: Annotated[
         Path | None, typer.Option(help="File with a key; what is not shown is hashed with it.")
     ] = None,

@@ -41,6 +41,16 @@ class List:
     since: datetime
     choice: Choice
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a row that asking for it takes."""
+        return tuple(dict.fromkeys((*ALWAYS, *self.errand.bind.values(), *self.errand.given.values())))
+
+    @property
+    def order(self) -> str:
+        """SQL: the failed ones first, then the newest."""
+        return FAILED_FIRST if self.errand.of == "jobs" else "o.created_at DESC, o.id"
+
     def _parts(self) -> tuple[dict[str, str], tuple[Any, ...]]:
         wanted, values = self.choice.where(self.errand.of, self.errand.states, "{builds}")
         parts = {"when": self.errand.when, "wanted": wanted, "version": self.errand.version}
@@ -63,10 +73,8 @@ class List:
     def todo(self, at_most: int) -> list[Row]:
         """The rows that are still to be asked for, the failed ones first, then the newest: {column: value}, and
         `version`."""
-        names = dict.fromkeys((*ALWAYS, *self.errand.bind.values(), *self.errand.given.values()))
-        what = ", ".join([*(f"o.{name} AS {name}" for name in names), "{version} AS version"])
-        order = FAILED_FIRST if self.errand.of == "jobs" else "o.created_at DESC, o.id"
-        found = self._select(what, more=f" ORDER BY {order} LIMIT {int(at_most)}")
+        what = ", ".join([*(f"o.{name} AS {name}" for name in self.columns), "{version} AS version"])
+        found = self._select(what, more=f" ORDER BY {self.order} LIMIT {int(at_most)}")
         return found[:at_most]  # DuckDB 2.0.0 forgets the LIMIT of a prepared left join with an empty table
 
     def tally(self) -> tuple[int, int, datetime | None]:

@@ -62,7 +62,7 @@ query PlanPipelines($organization: ID!, $after: String) {
   }
 }
 """
-QUEUES = """
+EVERY_QUEUE = """
 query PlanQueues($organization: ID!) {
   organization(slug: $organization) {
     measured: clusters(first: 1) { edges { node { queues(first: 1) { edges { node { metrics { timestamp } } } } } } }
@@ -308,7 +308,7 @@ class Probe:
         """The queues of all clusters, with their names where they are wanted."""
         names = "edges { node { id uuid key } }" if named else ""
         with self.asking("clusters and queues (GraphQL counts)"):
-            data, _ = self._execute(QUEUES.replace("NAMES", names), {})
+            data, _ = self._execute(EVERY_QUEUE.replace("NAMES", names), {})
         clusters = graphql.nodes(data["clusters"], "clusters")
         first = [queue for one in graphql.nodes(data["measured"], "clusters") for queue in _nodes(one["queues"])]
         found = [queue for one in clusters for queue in _nodes(one["queues"])] if named else []
