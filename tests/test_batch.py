@@ -312,6 +312,7 @@ ASKS: dict[str, tuple[list[Row], Row]] = {
     "concurrency_group_jobs": ([{"group": "a"}, {"group": "b"}], {"organization": "o"}),
     "job_details": ([{"job": "a"}, {"job": "b"}], {}),
     "job_events": ([{"job": "a"}, {"job": "b"}], {}),
+    "schedule_builds": ([{"build": "a"}, {"build": "b"}], {}),
     "_queue_depth": ([{"queue": ["a"], "clustered": True, "rules": None, "tags": None}] * 2, {"organization": "o"}),
 }
 """Every query that is asked many times in one document, and two of the things that it is asked for."""

@@ -29,7 +29,10 @@ from buildkite_elt.standin.webhooks import webhook
 from faults import PLENTY
 from lively import Row, ask, differ, eventful, heard, into, values
 
-DETAILS = ("job_events", "build_details", "job_details", "build_env", "build_webhooks", "annotations")
+DETAILS = (
+    *("job_events", "build_details", "job_details", "build_env", "build_webhooks", "annotations"),
+    "schedule_builds",
+)
 EVERY = {"job_events": Choice(states=("all",))}
 
 # The truth: the world's rows under the names of the columns.
@@ -74,7 +77,6 @@ def job_events(organization: Organization) -> Iterator[Row]:
                 "actor_id": one["actor"]["uuid"],
                 "assigned_agent_id": agent and agent["id"],
                 "retried_in_job_id": again and again["id"],
-                "signal_reason": told["signal_reason"] and told["signal_reason"].upper(),
                 "detail": {key: value for key, value in more.items() if value is not None},
             }
 
@@ -146,8 +148,25 @@ def annotated(organization: Organization) -> Iterator[Row]:
             yield one | {"build_id": build["id"], "pipeline_id": build["pipeline"]["id"], "gone_at": None}
 
 
+def scheduled(organization: Organization) -> Iterator[Row]:
+    for build in settled(organization):
+        if build["source"] == "schedule":
+            yield {
+                **slug(build),
+                "id": build["id"],
+                "pipeline_id": build["pipeline"]["id"],
+                "build_number": build["number"],
+                "schedule_id": build["_source"]["schedule_id"],
+                "source_name": SOURCES["schedule"][1],
+            }
+
+
 TRUTH = dict(
-    zip(DETAILS, (job_events, build_details, job_details, build_env, build_webhooks, annotated), strict=True),
+    zip(
+        DETAILS,
+        (job_events, build_details, job_details, build_env, build_webhooks, annotated, scheduled),
+        strict=True,
+    ),
 )
 
 

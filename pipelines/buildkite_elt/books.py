@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dlt
 
 from buildkite_ci.catalog import catalog
-from buildkite_ci.extract import hints
+from buildkite_ci.resources import hints
 from buildkite_ci.sync import State
 from buildkite_ci.table import Errand
 

@@ -25,6 +25,7 @@ MEASURED = {
     "build_webhooks": 2_000,
     "job_details": 3_250,
     "job_events": 16_050,
+    "schedule_builds": 3_000,
 }
 """Points for 1,000 rows of each work list, as the local Buildkite's demo counts them (tests/test_points.py)."""
 

@@ -44,6 +44,8 @@ class Known:
     """What the file tells: the state of the listing that is read in windows, and what earlier loads came to."""
 
     kept: dict[str, Any] = field(default_factory=dict)
+    begun: dict[str, Any] = field(default_factory=dict)
+    """The state of each listing, by table."""
     rows: dict[str, int] = field(default_factory=dict)
     size: dict[str, float] = field(default_factory=dict)
     """Bytes of a row, by family."""
@@ -76,7 +78,8 @@ def read(
         raise
     with connection:
         there = tables(connection)
-        known = Known(state(connection, slug).get("builds", {}))
+        begun = state(connection, slug)
+        known = Known(begun.get("builds", {}), begun)
         if {"api_usage", "sync_runs"} <= there.keys():
             last = "run_id = (SELECT max_by(run_id, finished_at) FROM sync_runs WHERE table_name = s.table_name)"
             sql = f"SELECT table_name, rows FROM sync_runs AS s WHERE organization_slug = ? AND {last}"  # noqa: S608

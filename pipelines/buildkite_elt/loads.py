@@ -186,7 +186,7 @@ def _organization(
 def _packages(pipe: Pipeline, run: Run, tables: tuple[str, ...], target: Target, outcome: Outcome) -> None:
     """Every package of one load: news and snapshots, then what is further back, then the work lists."""
     from buildkite_ci.catalog import with_families
-    from buildkite_ci.extract import source
+    from buildkite_ci.resources import source
     from buildkite_ci.table import Errand, Rest
 
     selected = with_families(tables)

@@ -18,6 +18,7 @@ from buildkite_ci.catalog import catalog, families, with_families
 from buildkite_ci.choice import Filter
 from buildkite_ci.errors import BuildkiteError, ScopeMissing, Stopped, TokenRefused
 from buildkite_ci.probe import LIGHT, Cost, Counts, Probe, listed, walked, windows
+from buildkite_ci.sync import newer
 from buildkite_ci.table import Errand, GraphQL, Inside, Rest, Table
 from buildkite_ci.times import told
 from buildkite_ci.wire import Wire
@@ -183,7 +184,8 @@ class _Planner:
     def _cost(self, table: Table) -> Cost:
         fetch, cost = table.fetch, Cost()
         if isinstance(fetch, GraphQL):
-            cost = self.asks.cost(table.name) if fetch.many else self.probe.document(table, self.filter.variables())
+            given = {**self.filter.variables(), "since": told(newer(self.known.begun.get(table.name, {}), self.since))}
+            cost = self.asks.cost(table.name) if fetch.many else self.probe.document(table, given)
         elif isinstance(fetch, Errand):
             cost = self.lists.cost(table, fetch)
         elif isinstance(fetch, Rest):

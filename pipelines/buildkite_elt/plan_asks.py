@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from buildkite_ci import graphql
-from buildkite_ci.asks import BRANCHES, HOLDING
+from buildkite_ci.asks import BRANCHES, HOLDING, TOKENS
 from buildkite_ci.batch import at_once
 from buildkite_ci.budget import cost
 from buildkite_ci.catalog import TABLES, catalog, twin
@@ -120,8 +120,6 @@ class Asks:
         return asks
 
 
-TOKENS = 500
-"""Agent tokens of a page."""
 CLUSTER = 3
 """Points of a cluster, its connection of queues and the edges of it."""
 

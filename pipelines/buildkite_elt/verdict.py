@@ -82,7 +82,7 @@ def record(target: warehouse.Target, slug: str, found: Findings) -> None:
     import dlt
 
     from buildkite_ci.catalog import catalog
-    from buildkite_ci.extract import hints
+    from buildkite_ci.resources import hints
 
     if not found.gaps:
         return

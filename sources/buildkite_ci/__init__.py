@@ -9,8 +9,9 @@ import dlt
 from dlt.extract import DltResource
 
 from . import catalog as _catalog
-from .extract import Run, resources
+from .extract import Run
 from .privacy import Privacy
+from .resources import resources
 from .times import instant
 from .wire import GRAPHQL_URL, REST_URL, Wire
 

@@ -12,6 +12,7 @@ from . import queues, warehouse
 from .batch import many
 from .catalog import twin
 from .choice import EVERY
+from .errors import BuildkiteError
 from .rest import Page
 from .table import Table
 from .times import told
@@ -23,6 +24,9 @@ BRANCHES = 3
 """Branches of a pipeline that are counted where none is named: its default branch, and those that are built most."""
 GROUPS = 200
 """Concurrency groups that are asked for where none is named: those of the jobs that were read last."""
+
+TOKENS = 500
+"""Agent tokens that a listing may hold; it has no pages (api.md 5.7)."""
 
 HOLDING = {"ACCEPTED", "ASSIGNED", "CANCELING", "RESERVED", "RUNNING", "SCHEDULED", "TIMING_OUT"}
 """States of a job that its concurrency group has let through and that has not ended (api.md 5.5, 7.5)."""
@@ -39,7 +43,13 @@ GROUP BY concurrency_group ORDER BY max(last_seen_at) DESC, concurrency_group
 
 def agent_tokens(run: Run, table: Table) -> Iterator[Page]:
     """The organization once: its listings of agent tokens have no pages (api.md 5.7)."""
-    yield from _read(run, table, [{}], [{}])
+    for page in _read(run, table, [{}], [{}]):
+        more = sum(max(item[name]["count"] - TOKENS, 0) for item in page.items for name in ("current", "revoked"))
+        if more:
+            run.report.failed[table.name] = BuildkiteError(
+                f"Buildkite lists {TOKENS} of each kind, {more} more are there"
+            )
+        yield page
 
 
 def branch_build_counts(run: Run, table: Table) -> Iterator[Page]:

@@ -4,6 +4,7 @@ BuildkiteError
 ├─ TokenMissing      give a token
 ├─ TokenRefused      make a new one (401)
 ├─ ScopeMissing      add a scope, or leave the table out (403)
+│  └─ ForAdministrators  the same, where only a null tells it (GraphQL)
 ├─ NotFound          check the spelling, or the token's organizations (404)
 ├─ TooDeep           narrow the window (400 "this deep")
 ├─ TooHeavy          ask for a smaller page (504, a timeout, a very large body)
@@ -13,6 +14,7 @@ BuildkiteError
 │  ├─ Exhausted      ask for less, or later (429)
 │  ├─ Unreachable    check the URL and the network
 │  └─ BadAnswer      not the JSON it should be (HTML, half a body, a message)
+│     └─ Null        GraphQL's null where rows should be
 ├─ BudgetSpent       allow this run more, or let a later one go on (our own limit, not the API's)
 ├─ ForeignHost       a link or redirect that leaves the API's host; never followed
 ├─ WriteRefused      a GraphQL document that is not a query; never sent
@@ -55,6 +57,11 @@ class ScopeMissing(BuildkiteError):
             why = message or "HTTP 403"
             text = f"not allowed for this token's user ({why}). Ask an administrator, or leave the table out"
         super().__init__(text)
+
+
+class ForAdministrators(ScopeMissing):
+    def __init__(self, error: BuildkiteError) -> None:
+        super().__init__("", f"it is for administrators of the organization; {error}")
 
 
 class NotFound(BuildkiteError):
@@ -102,6 +109,10 @@ class Unreachable(Passing):
 
 class BadAnswer(Passing):
     """An answer that is not the JSON it should be; never taken for an empty page."""
+
+
+class Null(BadAnswer):
+    """GraphQL's null where rows should be: something of the server's failed, or the token's user may not see them."""
 
 
 class BudgetSpent(BuildkiteError):

@@ -1,10 +1,9 @@
-"""Families of tables as dlt resources: hidden pages, fetched once, and a reader for each table on top of them."""
+"""One extraction of an organization: the pages of each family of tables, and what became of them."""
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -13,26 +12,33 @@ from typing import TYPE_CHECKING, Any
 import dlt
 
 from . import asks, errands, graphql, rest, warehouse
-from .catalog import TABLES, catalog, families, twin, with_families
+from .catalog import TABLES, catalog, twin
 from .choice import Choice, Filter
-from .errors import BudgetSpent, BuildkiteError, NotFound, ScopeMissing, TokenRefused
+from .errors import (
+    BudgetSpent,
+    BuildkiteError,
+    ForAdministrators,
+    NotFound,
+    Null,
+    QueryRefused,
+    ScopeMissing,
+    TokenRefused,
+)
 from .privacy import Privacy
 from .rest import Page
-from .sync import State, sync
-from .table import Also, Errand, GraphQL, Item, Rest, Table
+from .sync import State, newer, sync
+from .table import Errand, GraphQL, Item, Rest, Table
+from .times import instant, told
 from .wire import Wire
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from dlt.extract import DltResource, DltSource
 
 ERRANDS = {"REST": 100, "GraphQL": 500}
 """Rows of a work list that are asked for in one load package, some minutes' work at the most."""
 HELD = """
 SELECT id FROM {table} WHERE organization_slug = %s AND created_at >= %s AND created_at < %s AND gone_at IS NULL
 """
-KINDS = {"email": "text", "ip": "text", "url": "text", "env": "json", "variable": "text"}
-"""The data types of ours that dlt does not know, as its own."""
 
 
 @dataclass
@@ -101,7 +107,9 @@ class Run:
     def _fetch(self, table: Table) -> Iterator[Page]:
         fetch, names = table.fetch, {"organization": self.organization}
         if isinstance(fetch, GraphQL):
-            yield from graphql.pages(self.wire, twin(table), {**names, **self.filter.variables()})
+            given = {**names, **self.filter.variables()}
+            pages = graphql.pages(self.wire, twin(table), given)
+            yield from self._newer(table, fetch.since, given) if fetch.since else pages
         elif isinstance(fetch, Rest) and fetch.each:
             for parent in self.parents(fetch.each):
                 yield from self._below(fetch, parent)
@@ -109,6 +117,15 @@ class Run:
             yield rest.one(self.wire, fetch.path.format(**names))
         elif isinstance(fetch, Rest):
             yield from rest.pages(self.wire, fetch.path.format(**names), fetch.params, paged=fetch.paged)
+
+    def _newer(self, table: Table, column: str, given: Mapping[str, Any]) -> Iterator[Page]:
+        """Of a listing whose rows never change, those that no load has read; once all are, the state says so."""
+        kept = dlt.current.source_state().setdefault(self.organization, {}).setdefault(table.name, {})
+        newest = begin = newer(kept, self.since)
+        for page in graphql.pages(self.wire, twin(table), {**given, "since": told(begin)}):
+            yield page
+            newest = max([newest, *(instant(item[column]) for item in page.items)])
+        kept |= {"since": min(told(self.since), kept.get("since") or told(self.since)), "newest": told(newest)}
 
     def parents(self, name: str) -> Iterator[Item]:
         """The items of a listing that are asked one by one; of pipelines, those that the filter leaves."""
@@ -148,19 +165,24 @@ class Run:
             for page in self._counted(table):
                 self._answered |= not (isinstance(table.fetch, Rest) and "{organization}" not in table.fetch.path)
                 yield page
-        except ScopeMissing as error:
-            self.report.skipped[table.name] = str(error)
-        except BudgetSpent as error:
-            self.report.waiting[table.name] = str(error)
-        except TokenRefused:
-            raise
-        except NotFound as error:
-            if not (self.forgiving and self._answered):
-                raise
-            self.report.failed[table.name] = error
         except BuildkiteError as error:
-            if not self.forgiving:
-                raise
+            self._note(table, error)
+
+    def _note(self, table: Table, error: BuildkiteError) -> None:
+        """Say in the report what became of a family; raise what ends the run."""
+        if isinstance(table.fetch, GraphQL) and table.fetch.admin and isinstance(error, Null | QueryRefused):
+            error = ForAdministrators(error)
+        if isinstance(error, ScopeMissing):
+            self.report.skipped[table.name] = str(error)
+        elif isinstance(error, BudgetSpent):
+            self.report.waiting[table.name] = str(error)
+        elif (
+            isinstance(error, TokenRefused)
+            or not self.forgiving
+            or (isinstance(error, NotFound) and not self._answered)
+        ):
+            raise error
+        else:
             self.report.failed[table.name] = error
 
     def _counted(self, table: Table) -> Iterator[Page]:
@@ -273,107 +295,3 @@ class Run:
         tick = timedelta(microseconds=1)
         self._last = at if self._last is None or at > self._last else self._last + tick
         return self._last.isoformat()
-
-
-def source(run: Run, tables: Sequence[str] = ()) -> DltSource:
-    """A dlt source of a prepared run, as `buildkite()` is one of settings."""
-    made = dlt.source(resources, name="buildkite_ci", max_table_nesting=0)
-    return made(run, with_families(tables))
-
-
-class _KnownDifference(logging.Filter):
-    """dlt warns, page by page, that a JSON column is a string in Arrow; it is, on purpose (dlt has no other way)."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return "several column hints were different" not in record.getMessage()
-
-
-KNOWN_DIFFERENCE = _KnownDifference()
-
-
-def resources(run: Run, tables: Mapping[str, Table]) -> Iterator[DltResource]:
-    """A dlt resource for each table; a family's pages are fetched once for all its readers."""
-    logging.getLogger("dlt").addFilter(KNOWN_DIFFERENCE)
-    done = catalog()["errands"]
-    yield dlt.resource([done.read(())], name=done.name, **hints(done))
-    pages: dict[str, DltResource] = {}
-    for family, readers in families(tables.values()).items():
-        how = catalog()[family].fetch
-        other = isinstance(how, GraphQL) and not how.many  # a budget of its own; who asks the warehouse stays here
-        fetched = run.pages(catalog()[family])
-        pages[family] = dlt.resource(fetched, name=f"{family}_pages", selected=False, parallelized=other)
-        for table in readers:
-            yield pages[family] | dlt.transformer(_reader(run, table), name=table.name, **hints(table))
-    for table in tables.values():
-        if isinstance(table.fetch, Errand):
-            told, name = hints(done) | {"table_name": done.name}, f"errands_of_{table.name}"
-            yield pages[table.name] | dlt.transformer(_entries(run, done), name=name, **told)
-        if table.also and table.also.table in pages:
-            told, name = hints(table) | {"table_name": table.name}, f"{table.name}_in_{table.also.table}"
-            yield pages[table.also.table] | dlt.transformer(_in_passing(run, table, table.also), name=name, **told)
-
-
-def _reader(run: Run, table: Table) -> Callable[[Page], Iterator[pa.Table]]:
-    def read(page: Page) -> Iterator[pa.Table]:
-        yield run.read(table, page)
-        if page.gone and any(column.name == "gone_at" for column in table.columns):
-            yield _gone(table, page)
-
-    return read
-
-
-def _entries(run: Run, table: Table) -> Callable[[Page], Iterator[pa.Table]]:
-    def read(page: Page) -> Iterator[pa.Table]:
-        if page.entry:
-            yield run.read(table, Page([dict(page.entry)], page.at))
-
-    return read
-
-
-def _in_passing(run: Run, table: Table, also: Also) -> Callable[[Page], Iterator[pa.Table]]:
-    """Reads what other pages show of a table, as far as neither this load nor the warehouse has it."""
-    had: set[str] = set()
-
-    def read(page: Page) -> Iterator[pa.Table]:
-        listed = {item["id"] for one in run.listed(table) for item in one.items}
-        shown = {item["id"]: item for each in page.items for item in also.items(each)}
-        new = shown.keys() - had - listed
-        new -= {row["id"] for row in warehouse.rows(table.name, "id", new, ("id",))}
-        had.update(new)
-        if new:
-            yield run.read(table, Page([dict(shown[one]) for one in sorted(new)], page.at))
-
-    return read
-
-
-def _gone(table: Table, page: Page) -> pa.Table:
-    """The rows of what is not there any more, as they were, marked."""
-    import pyarrow as pa
-
-    schema = table.schema()
-    kept = warehouse.rows(table.name, "id", page.gone, schema.names)
-    return pa.Table.from_pylist([{**row, "gone_at": row["gone_at"] or page.at} for row in kept], schema=schema)
-
-
-def hints(table: Table) -> dict[str, Any]:
-    """How dlt loads a table: its key, its columns, and what a new row does to an old one.
-
-    A snapshot (replace, scd2) speaks for one organization, so it replaces or retires that organization's rows only.
-    """
-    names = [column.name for column in table.all_columns]
-    columns: dict[str, Any] = {
-        c.name: {"data_type": KINDS.get(c.type, c.type), "description": c.doc, "nullable": c.name not in table.key}
-        for c in table.all_columns
-    }
-    bound = "organization_slug" if "organization_slug" in names else None
-    if table.load == "append":
-        return {"write_disposition": "append", "columns": columns}
-    if table.load == "scd2":
-        how = {"disposition": "merge", "strategy": "scd2", "row_version_column_name": "row_hash"}
-        return {"write_disposition": how, "columns": columns, "merge_key": bound}
-    if "last_seen_at" in names:
-        columns["last_seen_at"]["dedup_sort"] = "desc"
-    how = {"disposition": "merge", "strategy": "delete-insert"}
-    # With a primary key as well, dlt deletes what has the one or the other: every row is held against every row.
-    keys = {"merge_key": bound} if table.load == "replace" and bound else {"primary_key": table.key}
-    return {"write_disposition": how, "columns": columns, **keys}

@@ -26,9 +26,12 @@ from graphql import (
 )
 
 from .budget import PAGE, SINGLE_QUERY, cost, fields
-from .errors import BadAnswer, NotFound, QueryRefused, TooHeavy, WriteRefused
+from .errors import BadAnswer, NotFound, Null, QueryRefused, TooHeavy, WriteRefused
 from .rest import Page, Size
 from .wire import Answer, Wire
+
+ERRORS = 3
+"""Errors of one answer that are told; they are mostly alike."""
 
 INSIDE = {"edges", "node", "nodes", "pageInfo"}
 """The parts of a connection."""
@@ -109,7 +112,9 @@ def execute(
     try:
         data = Client(transport=transport).execute(sent)
     except TransportQueryError as error:
-        raise QueryRefused("; ".join(_told(one, where) for one in error.errors or [])) from None
+        said = list(dict.fromkeys(_told(one, where) for one in error.errors or []))
+        more = [f"and {len(said) - ERRORS} more"] if len(said) > ERRORS else []
+        raise QueryRefused("; ".join([*said[:ERRORS], *more])) from None
     assert transport.answer
     return data, transport.answer
 
@@ -197,7 +202,7 @@ def follow(data: Any, path: list[str], where: str, organization: str) -> dict[st
         if data is None and key == path[0]:
             raise NotFound(f"Organization {organization!r}", "GraphQL answered null")
         if data is None:
-            raise BadAnswer(f"{where}: {key} is null")
+            raise Null(f"{where}: {key} is null")
     return dict(data)
 
 
@@ -208,7 +213,7 @@ def whole(selected: Any, value: Mapping[str, Any], where: str) -> None:
         below = {field.name.value for field in fields(one.selection_set, {})}
         rows = found if isinstance(found, list) else [found]
         if (key in INSIDE or below & INSIDE) and any(row is None for row in rows):
-            raise BadAnswer(f"{where}: {key} is null, or holds a null")
+            raise Null(f"{where}: {key} is null, or holds a null")
         for row in rows:
             if isinstance(row, dict):
                 whole(one, row, where)
@@ -219,7 +224,7 @@ def nodes(connection: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
     edges = connection.get("edges")
     found = [edge and edge.get("node") for edge in edges] if edges is not None else connection.get("nodes")
     if found is None or any(node is None for node in found):
-        raise BadAnswer(f"{where}: a page holds a null where a node should be")
+        raise Null(f"{where}: a page holds a null where a node should be")
     return found
 
 

@@ -33,6 +33,8 @@ MOST = 1 << 17
 """Lines that are read at once: a log of nothing but LF is not to take more memory than others."""
 OVERLAP = 22
 """The bytes of a marker that may stand at a block's end without being all of it."""
+np.empty(31 << 20, np.uint8)
+"""Bytes that are given back at once, never written: glibc's malloc then keeps what a block takes for the next one."""
 COUNTED_FROM_END = ("line", "group_number", "number", "first_line", "last_line")
 
 
@@ -145,27 +147,31 @@ def _alone(job: str, reading: Reading) -> Batch:
 
 def _together(logs: list[tuple[str, bytes]], how: How) -> Batch:
     told, part, columns = Told(), nothing(len(logs)), nothing(len(logs)).logs
-    counts = np.array([log.count(b"\n") + (not log.endswith(b"\n") if log else 0) for _, log in logs])
+    unended = [at for at, (_, log) in enumerate(logs) if log and not log.endswith(b"\n")]
+    parts = [log for _, log in logs]
+    for at in unended:
+        parts[at] += b"\n"
+    ends = np.cumsum([len(log) for log in parts])
+    buffer = Buffer(np.frombuffer(b"".join((*parts, bytes(PAD))), np.uint8), int(ends[-1]))
+    until = np.searchsorted(buffer.end, ends)
+    counts = np.diff(until, prepend=0)
     full = np.flatnonzero(counts)
-    ids = pa.array([job for job, _ in logs], pa.string())
-
-    def named(table: Any, log: Ints) -> Any:
-        return pa.Table.from_arrays([ids.take(pa.array(log)), *table.columns], ["job_id", *table.schema.names])
-
     batch = no_lines()
     if len(full):
-        starts = (np.cumsum(counts) - counts)[full]
-        chunk = Chunk(b"".join(log if log.endswith(b"\n") else log + b"\n" for _, log in logs if log))
-        lines = scan(Buffer(chunk.bytes, chunk.size), starts)
-        for at in full.tolist():
-            if not logs[at][1].endswith(b"\n"):
-                _unended(lines, int(counts[: at + 1].sum()) - 1)
+        starts = (until - counts)[full]
+        lines = scan(buffer, starts)
+        _unended(lines, until[unended] - 1)
         batch, part = described(lines, starts, told, how)
         part.groups["log"] = full[part.groups["log"]]
         for name, column in columns.items():
             columns[name] = column.copy()
             columns[name][full] = part.logs[name]
     groups = groups_table([part], columns)
+    ids = pa.array([job for job, _ in logs], pa.string())
+
+    def named(table: Any, log: Ints) -> Any:
+        return pa.Table.from_arrays([ids.take(pa.array(log)), *table.columns], ["job_id", *table.schema.names])
+
     return Batch(
         named(batch, np.repeat(np.arange(len(logs)), counts)),
         named(groups.drop_columns("log"), groups["log"].to_numpy()),
@@ -191,12 +197,12 @@ def _lines(chunk: Chunk | Long, told: Told) -> Iterator[Lines]:
     for buffer, ended in chunk.buffers():
         lines = scan(buffer, np.zeros(1, np.int64), told.stamp)
         if not ended:
-            _unended(lines, -1)
+            _unended(lines, [-1])
         yield lines
 
 
-def _unended(lines: Lines, line: int) -> None:
-    """That line has no LF; it was given one to be read."""
+def _unended(lines: Lines, line: Any) -> None:
+    """These lines have no LF; they were given one to be read."""
     lines.size[line] -= 1
     lines.flags[line] |= Flag.NO_NEWLINE
 

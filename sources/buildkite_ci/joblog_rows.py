@@ -85,6 +85,11 @@ def fold(columns: Columns, heads: Ints) -> Columns:
     return {name: folded(name, column) if len(heads) else column[:0] for name, column in columns.items()}
 
 
+def counts(column: Bools, heads: Ints) -> Ints:
+    """How many are true in each of the runs of rows; few are, of most columns."""
+    return np.diff(np.searchsorted(np.flatnonzero(column), heads), append=np.count_nonzero(column))
+
+
 def described(lines: Lines, starts: Ints, told: Told, how: How) -> tuple[Any, Part]:
     """A record batch of lines, and their groups and logs. `starts`: the lines that begin a log, or go on with one."""
     text = lines.text
@@ -102,18 +107,19 @@ def described(lines: Lines, starts: Ints, told: Told, how: How) -> tuple[Any, Pa
     number[: lengths[0]] += told.lines
     sources = _dated(lines, header, group, starts, told, how)
     columns = {
-        "bytes": lines.size,
-        "lines": np.ones(len(number), np.int64),
         "at": lines.at,
         "end": lines.end,
-        **{name: (lines.flags & flag) != 0 for name, flag in COUNTED.items()},
-        **sources,
+        "log": np.repeat(np.arange(len(starts)), lengths),
+        "number": group,
+        "line": number,
     }
-    logs = fold(columns, starts)
     header[starts] = True
     heads = np.flatnonzero(header)
-    places = {"log": np.repeat(np.arange(len(starts)), lengths), "number": group, "line": number}
-    part = Part(fold({**places, **columns}, heads), text.take(pa.array(heads)), logs)
+    counted = {name: (lines.flags & flag) != 0 for name, flag in COUNTED.items()} | sources
+    groups = fold(columns, heads) | {name: counts(column, heads) for name, column in counted.items()}
+    groups["bytes"], groups["lines"] = np.add.reduceat(lines.size, heads), np.diff(heads, append=len(number))
+    logs = fold(groups, np.searchsorted(heads, starts))
+    part = Part(groups, text.take(pa.array(heads)), logs)
     told.lines, told.groups = int(number[-1]), int(group[-1])
     return batch(lines, text, number, group), part
 

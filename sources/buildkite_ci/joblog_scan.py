@@ -31,6 +31,8 @@ PAD = 32
 SLICE = 1 << 18
 NONE = -1
 """No moment."""
+MARKER = 21
+"""Bytes of a marker as agents write it."""
 ESC, BEL, BS, TAB, CR, LF = 27, 7, 8, 9, 13, 10
 ALONE, PAIR, CSI, STRING, CHARSET = range(5)
 """What an ESC begins, by the byte behind it."""
@@ -55,31 +57,29 @@ class Lines:
 
 
 class Buffer:
-    """Log bytes that end in LF; where its lines are. `data` is `size` bytes of log and at least PAD others."""
+    """Log bytes that end in LF; where their control characters are but for TAB, and of each line the first and last.
+
+    `data` is `size` bytes of log and at least PAD others.
+    """
 
     def __init__(self, data: Bytes, size: int) -> None:
-        self.size, self.bytes = size, data
+        self.bytes = data
         self.words: Words = np.ndarray(size + PAD - 7, "<u8", data, strides=(1,))
         """The eight bytes from each place on."""
-        self.at = self._controls()
+        # By slices that stay in the processor's cache.
+        slices = ((at, data[at : min(at + SLICE, size)]) for at in range(0, size, SLICE))
+        self.at: Ints = np.concatenate([np.flatnonzero(part < 32) + at for at, part in slices])
         self.byte = data.take(self.at)
         if TAB in self.byte:
             self.at = self.at[self.byte != TAB]
             self.byte = data.take(self.at)
-        last = np.flatnonzero(self.byte == LF)
-        self.end = self.at.take(last)
-        self.start = np.zeros_like(self.end)
-        self.start[1:] = self.end[:-1] + 1
-        self.controls = np.diff(last, prepend=-1)
-        self.first = last - self.controls + 1
-
-    def _controls(self) -> Ints:
-        """Where control characters are; by slices that stay in the processor's cache."""
-        slices = ((at, self.bytes[at : min(at + SLICE, self.size)]) for at in range(0, self.size, SLICE))
-        return np.concatenate([np.flatnonzero(part < 32) + at for at, part in slices])
+        self.last = np.flatnonzero(self.byte == LF)
+        self.first = np.append(0, self.last[:-1] + 1)
+        self.end = self.at.take(self.last)
+        self.start = np.append(0, self.end[:-1] + 1)
 
     def stamps(self, at: Ints) -> Ints:
-        """The milliseconds of the markers that begin at these places, if `ESC _ bk;t=` and 13 digits; else NONE."""
+        """The milliseconds of the markers that begin at these places, if `ESC _ bk;t=`, and 13 digits; else NONE."""
         head, middle, tail = self.words[at], self.words[at + 4], self.words[at + 12]
         middle = (middle & u64(0xFFFF_FFFF_FF00_0000)) | u64(0x30_3030)
         good = (head & u64(0x00FF_FFFF_FFFF_FFFF) == word(b"\x1b_bk;t=")) & digits(middle) & digits(tail)
@@ -150,13 +150,11 @@ class Pieces(NamedTuple):
 
 def scan(buffer: Buffer, starts: Ints, base: int = NONE) -> Lines:
     """What the lines say. `starts`: the lines that begin a log; `base`: the first log's last marker so far."""
-    lines = len(buffer.end)
-    at, end = np.full(lines, NONE, np.int64), np.full(lines, NONE, np.int64)
-    flags = np.zeros(lines, np.int32)
+    at = np.where(buffer.bytes.take(buffer.start + MARKER - 1) == BEL, buffer.stamps(buffer.start), NONE)
+    end, flags = at.copy(), np.zeros(len(at), np.int32)
     pieces = _pieces(buffer, at, end)
     flags[pieces.overwritten] |= Flag.OVERWRITTEN
-    first = np.zeros(lines + 1, np.int64)
-    np.cumsum(pieces.per_line, out=first[1:])
+    first = np.append(0, np.cumsum(pieces.per_line))
     text = _copied(buffer, pieces, first)
     if len(pieces.rare):
         text = _rare(buffer, pieces.rare, text, (at, end, flags), starts, base)
@@ -167,70 +165,85 @@ def scan(buffer: Buffer, starts: Ints, base: int = NONE) -> Lines:
 
 
 def _pieces(buffer: Buffer, at: Ints, end: Ints) -> Pieces:
-    """What is kept of each line; the markers go into `at` and `end`."""
-    start, stop = buffer.start, buffer.end
-    last = (buffer.bytes[stop - 1] == CR) & (stop > start)
-    stop = stop - last - (last & (buffer.bytes[stop - 2] == CR) & (stop > start + 1))
-    others = buffer.controls - 1 - (buffer.end - stop)
-    simple = others == 0
-    stamped = np.flatnonzero(others == 2)
-    stamped = stamped[buffer.bytes.take(start[stamped] + 20) == BEL]
-    stamps = buffer.stamps(start[stamped])
-    stamped, stamps = stamped[stamps != NONE], stamps[stamps != NONE]
-    at[stamped] = end[stamped] = stamps
-    simple[stamped] = True
-    start = start.copy()
-    start[stamped] += 21
-    long = np.flatnonzero(buffer.end - buffer.start > LONG)
-    simple[long] = True
-    mixed = np.flatnonzero(~simple)
-    simple[long] = False
-    count = simple.astype(np.int64)
-    count[mixed], start_mixed, end_mixed, over, rare = _mixed(buffer, mixed, at, end)
-    simples = np.flatnonzero(simple)
-    place = np.cumsum(count)
-    others = np.ones(place[-1], np.bool_)
-    place = place[simples] - 1
-    others[place] = False
-    places = np.flatnonzero(others)
-    starts, stops = np.empty(len(others), np.int64), np.empty(len(others), np.int64)
-    starts[places], stops[places] = start_mixed, end_mixed
-    starts[place], stops[place] = start[simples], stop[simples]
-    return Pieces(starts, stops, count, over, np.concatenate((long, rare)))
-
-
-def _mixed(buffer: Buffer, mixed: Ints, at: Ints, end: Ints) -> tuple[Ints, Ints, Ints, Ints, Ints]:
-    """Of lines with more in them: pieces of each, their starts and ends, the overwritten lines and the rare ones."""
+    """What is kept of each line; `at` and `end` have the markers in front, and get those that stand elsewhere."""
+    stamped = at != NONE
+    start, first, stop = buffer.start + MARKER * stamped, buffer.first + 2 * stamped, buffer.end
+    cr = (buffer.bytes.take(stop - 1) == CR) & (stop > start)
+    stop = stop - cr - (cr & (buffer.bytes.take(stop - 2) == CR) & (stop > start + 1))
+    others = buffer.last - first - (buffer.end - stop)
+    long = buffer.end - buffer.start > LONG
+    count = np.where(long, 0, others == 0)
+    mixed = np.flatnonzero((others > 0) & ~long)
     if not len(mixed):
-        return (mixed,) * 5
-    sizes = buffer.controls[mixed]
-    line = np.repeat(np.arange(len(mixed)), sizes)
-    first = np.cumsum(sizes) - sizes
-    token = np.arange(len(line)) + (buffer.first[mixed] - first)[line]
-    place, byte = buffer.at.take(token), buffer.byte.take(token)
-    stop, clear, rare, markers, stamps = _escapes(buffer, place, byte, line)
-    seen = mixed[line[markers]]
-    at[seen[::-1]] = stamps[::-1]
+        whole = np.flatnonzero(count)
+        return Pieces(start[whole], stop[whole], count, mixed, np.flatnonzero(long))
+    tokens = Tokens(buffer, mixed, start[mixed], first[mixed], others[mixed] + 1)
+    whole = np.flatnonzero(count)
+    count[mixed], pieces, over, rare = _mixed(buffer, tokens, at, end)
+    places = np.cumsum(count)
+    starts, stops = np.empty((2, places[-1]), np.int64)
+    places = places.take(whole) - 1
+    parts = np.ones(len(starts), np.bool_)
+    parts[places] = False
+    starts[places], stops[places] = start.take(whole), stop.take(whole)
+    places = np.flatnonzero(parts)
+    starts[places], stops[places] = tokens.gap.take(pieces), tokens.place.take(pieces)
+    return Pieces(starts, stops, count, over, np.concatenate((np.flatnonzero(long), rare)))
+
+
+class Tokens:
+    """Control characters of lines that have some within them, the last one's being what ends the line.
+
+    place, byte: where it stands and which it is. gap: where what stands before it begins. line: which of the lines.
+    """
+
+    def __init__(self, buffer: Buffer, lines: Ints, start: Ints, first: Ints, sizes: Ints) -> None:
+        self.lines, self.start, self.tail = lines, start, np.cumsum(sizes) - 1
+        self.head = self.tail - sizes + 1
+        self.line = np.repeat(np.arange(len(sizes)), sizes)
+        token = np.arange(len(self.line)) + np.repeat(first - self.head, sizes)
+        self.place, self.byte = buffer.at.take(token), buffer.byte.take(token)
+
+
+def _mixed(buffer: Buffer, tokens: Tokens, at: Ints, end: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+    """Of lines with more in them: how many pieces each has, the tokens that these stand before, and which of the lines
+    are overwritten, and which are rare."""
+    stop, clear, rare, markers, stamps = _escapes(buffer, tokens.place, tokens.byte, tokens.line)
+    place, line = tokens.place, tokens.line
+    seen = tokens.lines[line[markers]]
     end[seen] = stamps
-    covered = np.zeros_like(stop)
-    np.maximum.accumulate(stop[:-1], out=covered[1:])
-    active = place >= covered
-    rare |= active & (byte == BS)
-    clear = (clear | (byte == CR) | (byte == LF)) & active
-    start = covered
-    start[first] = buffer.start[mixed]
-    segment = np.cumsum(clear) - clear
-    shown = _shown(buffer, start, place)
-    latest = np.maximum.reduceat(np.where(shown, np.arange(len(line)), -1), first)
-    kept = segment == segment[np.where(latest < 0, first, latest)][line]
-    over = mixed[line[shown & ~kept]]
-    keep = kept & (place > start)
-    rares = np.unique(line[rare])
+    first = np.flatnonzero(at[seen] == NONE)[::-1]
+    at[seen[first]] = stamps[first]
+    gap = tokens.gap = np.empty_like(stop)
+    np.maximum.accumulate(stop[:-1], out=gap[1:])
+    gap[tokens.head] = tokens.start
+    active = place >= gap
+    keep = place > gap
+    clear &= active
+    clear[tokens.tail] = False
+    over = place[:0]
+    cleared = np.zeros(len(tokens.lines), np.bool_)
+    cleared[line[clear]] = True
+    some = np.flatnonzero(cleared.take(line))
+    if len(some):
+        keep[some], over = _last_seen(buffer, gap[some], place[some], clear[some], line[some])
+    rares = np.unique(line[rare & active])
     if len(rares):
         keep &= ~np.isin(line, rares)
     pieces = np.flatnonzero(keep)
-    counts = np.bincount(line.take(pieces), minlength=len(mixed))
-    return counts, start.take(pieces), place.take(pieces), over, mixed[rares]
+    counts = np.bincount(line.take(pieces), minlength=len(tokens.lines))
+    return counts, pieces, tokens.lines[over], tokens.lines[rares]
+
+
+def _last_seen(buffer: Buffer, start: Ints, stop: Ints, clear: Bools, line: Ints) -> tuple[Bools, Ints]:
+    """Which slices are of the last segment of their line that is not blank; and the lines with others."""
+    head = np.flatnonzero(np.diff(line, prepend=-1))
+    segment = np.cumsum(clear) - clear
+    shown = _shown(buffer, start, stop)
+    latest = np.maximum.reduceat(np.where(shown, np.arange(len(line)), -1), head)
+    latest = segment.take(np.where(latest < 0, head, latest))
+    kept = segment == np.repeat(latest, np.diff(head, append=len(line)))
+    return kept & (stop > start), line[shown & ~kept]
 
 
 def _shown(buffer: Buffer, start: Ints, stop: Ints) -> Bools:
@@ -248,16 +261,18 @@ def _escapes(buffer: Buffer, place: Ints, byte: Bytes, line: Ints) -> tuple[Ints
 
     And which are markers, with their stamps.
     """
-    stop, clear, rare = place + 1, np.zeros(len(place), np.bool_), np.zeros(len(place), np.bool_)
+    stop, clear, rare = place + 1, byte == CR, byte == BS
     escapes = np.flatnonzero(byte == ESC)
-    kind = np.frombuffer(KIND, np.uint8).take(buffer.bytes.take(place[escapes] + 1))
+    kind = np.frombuffer(KIND, np.uint8).take(buffer.bytes.take(place.take(escapes) + 1))
     stop[escapes] += kind != ALONE
     csi = escapes[kind == CSI]
-    begin = place[csi] + 2
+    begin = place.take(csi) + 2
     close = csi_end(buffer, begin)
     final = buffer.bytes.take(close)
-    stop[csi] = close + ((final >= 0x40) & (final < 0x7F))
-    clear[csi], rare[csi] = _clearing(buffer, begin, close - begin, final)
+    stop[csi] = close + (final - 0x40 < 0x3F)
+    others = np.flatnonzero(final != ord("m"))
+    csi, begin, close = csi[others], begin[others], close[others]
+    clear[csi], rare[csi] = _clearing(buffer, begin, close - begin, final[others])
     charset = escapes[kind == CHARSET]
     if len(charset):
         close = charset_end(buffer, place[charset] + 1)
@@ -272,7 +287,7 @@ def _escapes(buffer: Buffer, place: Ints, byte: Bytes, line: Ints) -> tuple[Ints
     stop[strings[closed]] = (close + 1 + two)[closed]
     strings, close = strings[closed], close[closed]
     head = buffer.words[place[strings] + 1]
-    stamps = np.where(close - place[strings] == 20, buffer.stamps(place[strings]), NONE)
+    stamps = np.where(close - place[strings] == MARKER - 1, buffer.stamps(place[strings]), NONE)
     marker = head & u64(0xFFFF_FFFF) == word(b"_bk;")
     picture = (head & u64(0xFFFF_FFFF) == word(b"]133")) & (head & u64(0xFF_0000_0000) >= u64(0x37_0000_0000))
     rare[strings] = (marker & (stamps == NONE)) | picture

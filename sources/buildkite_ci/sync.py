@@ -6,7 +6,7 @@ The state says which intervals of creation are covered, when the last sweep bega
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +17,17 @@ from .times import instant, told
 from .wire import Wire
 
 Interval = tuple[datetime, datetime]
+
+
+OVERLAP = timedelta(days=1)
+"""How long an event may take to be listed."""
+
+
+def newer(kept: Mapping[str, Any], since: datetime) -> datetime:
+    """From when on a listing is read whose rows never change: `kept` is its state, {since, newest}, both as text."""
+    if not kept or instant(kept["since"]) > since:
+        return since
+    return max(since, instant(kept["newest"]) - OVERLAP)
 
 
 class State:

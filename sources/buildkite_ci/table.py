@@ -121,11 +121,14 @@ class GraphQL:
     """The table's `.graphql` twin, all pages of the connection that takes `$after`.
 
     many: it is asked for many things, as the function of the table's name in asks.py says. named: only where a load
-    names it.
+    names it. since: the column of the moment that `$since` of the query bounds; a row never changes after it, so a
+    later load asks for what is newer than the newest one. admin: nobody else may read it.
     """
 
     many: bool = False
     named: bool = False
+    since: str = ""
+    admin: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Agent tokens outside of clusters, and every version of them that a load has seen; those that were revoked, too.
 
 For administrators only. The secret itself is never asked for. The listing has no pages: the first 500 of those in use
-and the first 500 revoked ones (api.md 5.7).
+and the first 500 revoked ones (api.md 5.7); a load says how many more there are.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def rows(organization: Item) -> Iterator[Item]:
 
 TABLE = Table(
     grain="one row per agent token outside of clusters and version of it",
-    fetch=GraphQL(many=True, named=True),
+    fetch=GraphQL(many=True, named=True, admin=True),
     rows=rows,
     key=("id",),
     scope="graphql",

@@ -2,7 +2,7 @@
 
 For administrators only. A token is listed in every organization that it may see. One that was revoked is not listed any
 more: its last version ends. The secret itself is never asked for. When and from where a token was last used is as it
-was when its version began: a use makes no new version.
+was when its version began: a use makes no new version, and `api_access_token_activity` has the latest.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def rows(token: Item) -> Iterator[Item]:
 
 TABLE = Table(
     grain="one row per organization, token and version of what it may do",
-    fetch=GraphQL(named=True),
+    fetch=GraphQL(named=True, admin=True),
     rows=rows,
     key=("organization_slug", "id"),
     scope="graphql",

@@ -1,8 +1,9 @@
 """The audit log: who changed what in the organization's settings, and from where.
 
-For administrators of an Enterprise organization. An event never changes. Types are spelled as GraphQL has them,
-ORGANIZATION_UPDATED; REST calls that OrganizationUpdatedEvent, under the same UUID, and a USER is a User there (api.md
-4.2). A subject that is called by an e-mail has it in `subject_email`.
+For administrators of an Enterprise organization. Read from `--since` on, and by a later load from the newest event on,
+less a day. An event never changes. Types are spelled as GraphQL has them, ORGANIZATION_UPDATED; REST calls that
+OrganizationUpdatedEvent, under the same UUID, and a USER is a User there (api.md 4.2). A subject that is called by an
+e-mail has it in `subject_email`.
 """
 
 import re
@@ -31,7 +32,7 @@ def rows(event: Item) -> Iterator[Item]:
 
 TABLE = Table(
     grain="one row per event",
-    fetch=GraphQL(named=True),
+    fetch=GraphQL(named=True, since="occurred_at", admin=True),
     rows=rows,
     key=("id",),
     scope="graphql",

@@ -18,7 +18,7 @@ def rows(invitation: Item) -> Iterator[Item]:
 
 TABLE = Table(
     grain="one row per invitation and version of it",
-    fetch=GraphQL(named=True),
+    fetch=GraphQL(named=True, admin=True),
     rows=rows,
     key=("id",),
     scope="graphql",

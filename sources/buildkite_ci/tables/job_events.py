@@ -19,7 +19,9 @@ def rows(event: Item) -> Iterator[Item]:
     detail = {name: value for name, value in event.items() if name not in OTHERS and value is not None}
     if "changed_changes" in detail:
         detail["changed_changes"] = decoded(detail["changed_changes"])
-    yield {**{name: event.get(name) for name in OTHERS}, "detail": detail}
+    why = event.get("signal_reason")
+    said = {name: event.get(name) for name in OTHERS}
+    yield {**said, "signal_reason": why.lower() if isinstance(why, str) else why, "detail": detail}
 
 
 TABLE = Table(
@@ -52,7 +54,7 @@ TABLE = Table(
         col("retried_in_job_id", "text", "RETRIED: the next attempt.", "retried_in_job.id"),
         col("exit_status", "bigint", "CANCELED, FINISHED, TIMED_OUT: exit status."),
         col("signal", "text", "CANCELED, FINISHED, TIMED_OUT: signal that ended it."),
-        col("signal_reason", "text", "CANCELED, FINISHED, TIMED_OUT: why it was ended."),
+        col("signal_reason", "text", "CANCELED, FINISHED, TIMED_OUT: why it was ended, as jobs says it."),
         col("detail", "json", "What only this type of event says."),
         col("last_seen_at", "timestamp", "When a load last read it."),
     ),

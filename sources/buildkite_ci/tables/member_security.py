@@ -1,7 +1,8 @@
 """How the members sign in and since when they are there, and every version of it that a load has seen.
 
 What REST does not tell of `members`, which it joins by `user_id`. For administrators; others are refused. When
-Buildkite last saw somebody is as it was when the version began: being seen makes no new version.
+Buildkite last saw somebody is as it was when the version began: being seen makes no new version, and `member_activity`
+has the latest.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ SEEN = "When Buildkite last saw the person in the organization, as of when this 
 
 TABLE = Table(
     grain="one row per member and version of how they sign in",
-    fetch=GraphQL(named=True),
+    fetch=GraphQL(named=True, admin=True),
     rows=rows,
     key=("id", "user_id"),
     scope="graphql",

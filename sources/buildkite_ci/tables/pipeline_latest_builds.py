@@ -38,7 +38,7 @@ TABLE = Table(
         col("pipeline_name", "text", "Its name by then."),
         col("build_id", "text", "UUID of its newest build; null where it has none."),
         col("build_number", "bigint", "Number of that build."),
-        col("build_state", "text", "State of that build by then, as builds says it."),
+        col("build_state", "text", "State of that build by then; `blocked` where builds has it in `blocked`."),
         col("build_branch", "text", "Branch of that build."),
         col("build_created_at", "timestamp", "When that build was made; null where there is none."),
         col("observed_at", "timestamp", "When this was read."),

@@ -23,7 +23,7 @@ def rows(member: Item) -> Iterator[Item]:
 
 TABLE = Table(
     grain="one row per authorization",
-    fetch=GraphQL(named=True),
+    fetch=GraphQL(named=True, admin=True),
     rows=rows,
     key=("id",),
     scope="graphql",

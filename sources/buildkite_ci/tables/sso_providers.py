@@ -18,7 +18,7 @@ def rows(provider: Item) -> Iterator[Item]:
 
 TABLE = Table(
     grain="one row per provider and version of its settings",
-    fetch=GraphQL(named=True),
+    fetch=GraphQL(named=True, admin=True),
     rows=rows,
     key=("id",),
     scope="graphql",
