@@ -207,6 +207,30 @@ def status(database: Database = DATABASE, dataset: Dataset = DATASET, json: Json
 
 
 @app.command()
+def find(
+    what: Annotated[str, typer.Argument(help="UUID of a build or job, its URL, or organization/pipeline/number.")],
+    token_file: TokenFile = None,
+    database: Database = DATABASE,
+    dataset: Dataset = DATASET,
+    json: Json = False,
+) -> None:
+    """What Buildkite, asked by one query, and the file know of one build or job, and whether the file is behind.
+
+    Exits with 3 where Buildkite or the file could not be asked and the other answers alone, 1 where neither knows it.
+    """
+    from . import find as finds
+    from . import show
+
+    with show.Progress(silent=json) as progress:
+        found = finds.find(what, token_file, database, dataset, sleep=progress.sleep)
+    if json:
+        show.as_json(finds.document(found))
+    else:
+        finds.tell(found, database)
+    raise typer.Exit(found.exit_code)
+
+
+@app.command()
 def sql(
     query: Annotated[str, typer.Argument(help="SQL, the name of a file that ends in .sql, or - for standard input.")],
     database: Database = DATABASE,

@@ -185,22 +185,29 @@ def cost(document: DocumentNode, variables: Mapping[str, Any] | None = None) -> 
 def _cost(
     selected: Any, fragments: Mapping[str, FragmentDefinitionNode], variables: Mapping[str, Any], times: int = 1
 ) -> int:
-    total = 0
+    """The points of a selection; a key that fragments on several types select counts once, at its dearest."""
+    dearest: dict[str, int] = {}
     for one in fields(selected, fragments):
-        if one.selection_set is None:
-            continue
-        below = {field.name.value for field in fields(one.selection_set, fragments)}
-        if below & {"edges", "nodes"}:
-            size = _page_size(one, variables)
-            total += times * (1 + ("pageInfo" in below) + ("edges" in below))
-            for part in fields(one.selection_set, fragments):
-                if part.name.value in ("edges", "nodes"):
-                    total += _nodes(part, fragments, variables, times * size)
-        elif "count" in below and below <= {"count", "pageInfo", "__typename"}:
-            total += times
-        else:
-            total += times + _cost(one.selection_set, fragments, variables, times)
-    return total
+        key = (one.alias or one.name).value
+        dearest[key] = max(dearest.get(key, 0), _cost_of(one, fragments, variables, times))
+    return sum(dearest.values())
+
+
+def _cost_of(
+    one: FieldNode, fragments: Mapping[str, FragmentDefinitionNode], variables: Mapping[str, Any], times: int
+) -> int:
+    """The points of one field."""
+    if one.selection_set is None:
+        return 0
+    below = {field.name.value for field in fields(one.selection_set, fragments)}
+    if below & {"edges", "nodes"}:
+        size = _page_size(one, variables)
+        parts = (part for part in fields(one.selection_set, fragments) if part.name.value in ("edges", "nodes"))
+        listed = sum(_nodes(part, fragments, variables, times * size) for part in parts)
+        return times * (1 + ("pageInfo" in below) + ("edges" in below)) + listed
+    if "count" in below and below <= {"count", "pageInfo", "__typename"}:
+        return times
+    return times + _cost(one.selection_set, fragments, variables, times)
 
 
 def _nodes(part: FieldNode, fragments: Any, variables: Mapping[str, Any], times: int) -> int:
