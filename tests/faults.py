@@ -27,6 +27,7 @@ from buildkite_elt.loads import Origin, Outcome, Target, load
 from buildkite_elt.standin import Budgets, Organization, Standin, World
 from buildkite_elt.standin.demo import empty
 from buildkite_elt.standin.life import Life
+from buildkite_elt.standin.log_trouble import LOG_KINDS
 from buildkite_elt.standin.trouble import KINDS
 from truth import PASSING, TRUTH, Row, compared
 
@@ -35,8 +36,8 @@ SCALE = int(os.environ.get("BUILDKITE_ELT_SCALE", "1"))
 
 PLENTY = Budgets(rest=10**6, rest_user=10**6, graphql=10**6, graphql_user=10**6)
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
-REST_KINDS = [kind for kind in KINDS if not kind.startswith("graphql")]
-GRAPHQL_KINDS = [kind for kind in KINDS if not kind.startswith(("link", "page"))]
+REST_KINDS = [kind for kind in KINDS if not kind.startswith("graphql") and kind not in LOG_KINDS]
+GRAPHQL_KINDS = [kind for kind in KINDS if not kind.startswith(("link", "page")) and kind not in LOG_KINDS]
 STALLS = {"stall", "stall-mid-body"}
 
 

@@ -3,6 +3,7 @@
 from .answer import Bug, Seen
 from .budget import Budgets
 from .clock import Clock
+from .logs import LEAKED, Log
 from .server import Counts, Standin, serve
 from .tokens import Token
 from .trouble import KINDS, Trouble
@@ -10,10 +11,12 @@ from .world import Organization, World
 
 __all__ = [
     "KINDS",
+    "LEAKED",
     "Budgets",
     "Bug",
     "Clock",
     "Counts",
+    "Log",
     "Organization",
     "Seen",
     "Standin",

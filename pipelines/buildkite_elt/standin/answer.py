@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NoReturn
@@ -85,15 +85,49 @@ class Wire:
     """Send in this many pieces with this pause between."""
 
 
+@dataclass(frozen=True)
+class Blocks:
+    """A body that is made while it leaves: `size` bytes of what `make` begins anew, without its first `skip`."""
+
+    make: Callable[[], Iterable[bytes]]
+    size: int
+    skip: int = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        skip = self.skip
+        for block in self.make():
+            if skip < len(block):
+                yield block[skip:] if skip else block
+            skip = max(skip - len(block), 0)
+
+
 @dataclass
 class Answer:
     """A response before it is put on the wire; trouble may change every part of it."""
 
     status: int
     headers: dict[str, str]
-    body: bytes
+    content: bytes | Blocks
     notes: dict[str, Any] = field(default_factory=dict)
     wire: Wire | None = None
+
+    @property
+    def body(self) -> bytes:
+        """All of it at once."""
+        return self.content if isinstance(self.content, bytes) else b"".join(self.content)
+
+    @body.setter
+    def body(self, body: bytes) -> None:
+        self.content = body
+
+    @property
+    def size(self) -> int:
+        return len(self.content) if isinstance(self.content, bytes) else self.content.size
+
+    @property
+    def blocks(self) -> Iterable[bytes]:
+        """The body as it comes into being."""
+        return (self.content,) if isinstance(self.content, bytes) else self.content
 
     def json(self) -> Any:
         return orjson.loads(self.body)

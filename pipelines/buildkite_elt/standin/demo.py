@@ -22,8 +22,9 @@ from .world import Organization, Row, World
 NOW = datetime(2026, 10, 1, 9, 30, tzinfo=UTC)
 TOKEN = "bkua_" + "5tand1n0" * 5
 AGENTS = (("Linux", "default", 6), ("Linux", "gpu", 1), ("Linux", "deploy", 3), ("Mac", "default", 5))
-UNCLUSTERED = (("default", 3), ("legacy", 3))
-"""How many agents each queue has; `gpu` has too few, `soak` and `spare` make them when needed."""
+UNCLUSTERED = (("default", ("ansi",) * 3), ("legacy", ("lines", "none", "ansi")))
+"""How many agents each queue has (of the unclustered ones: how each tells the time in logs, logs.stamps); `gpu` has too
+few, `soak` and `spare` make them when needed."""
 
 
 def empty(slug: str = "acme", now: datetime = NOW, running: bool = False) -> World:
@@ -138,9 +139,9 @@ def _clusters(life: Life) -> dict[str, Row]:
         )
         for _ in range(count):
             life.agent(queue, creator=life.somebody(), version=life.random.choice(("3.98.0", "3.104.0")))
-    for key, count in UNCLUSTERED:
-        for _ in range(count):
-            life.agent(key)
+    for key, stamps in UNCLUSTERED:
+        for how in stamps:
+            life.agent(key, _stamps=how)
     life.cluster_token(linux, "Autoscaler", "2027-01-01T00:00:00Z")
     life.cluster_token(mac, "Mac minis")
     return clusters

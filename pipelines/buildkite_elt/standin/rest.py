@@ -9,11 +9,11 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from . import builds
-from .answer import Answer, Ask, Refusal, as_json
+from .answer import Ask, Refusal
 from .budget import Meter, rate_limit_body
 from .params import Params
 from .tokens import Token
-from .world import HOST, Organization, Row, World, public
+from .world import Organization, Row, World, public
 
 LISTED_AGENTS = {"connected", "stopping"}
 ARTIFACT_STATES = {"new", "error", "finished", "deleted", "expired"}
@@ -163,40 +163,6 @@ def job(call: Call) -> Row:
 def job_env(call: Call) -> Row:
     pairs = (text.partition("=") for text in job(call).get("_env") or ())
     return {"env": {key: value for key, _, value in pairs}}
-
-
-def log(call: Call) -> Answer:
-    """JSON, or the raw bytes for `.txt` and for Accept: text/plain; HEAD tells the size (api.md 6.1).
-
-    A log that is not begun is empty; one of a job that never ran or is over and has none is a 404.
-    """
-    row = job(call)
-    make = call.org.logs.get(row["id"])
-    if make is None and (row["type"] != "script" or not row["started_at"] or row["finished_at"]):
-        raise Refusal(404, "No log found")
-    raw = make() if make else b""
-    plain = call.ask.path.endswith(".txt") or "text/plain" in call.ask.headers.get("accept", "")
-    wanted = call.ask.headers.get("range")
-    if wanted is not None:
-        return _suffix(raw, wanted, plain)
-    if plain or call.ask.method == "HEAD":
-        return Answer(200, {"Content-Type": "text/plain; charset=utf-8", "Accept-Ranges": "bytes"}, raw)
-    content = raw.decode(errors="replace")
-    url = row["log_url"] or f"{HOST}/organizations/{call.org.slug}/jobs/{row['id']}/log"
-    return as_json({"url": url, "content": content, "size": len(raw), "header_times": []})
-
-
-def _suffix(raw: bytes, wanted: str, plain: bool) -> Answer:
-    """The last bytes; every other range is a 400."""
-    count = wanted.removeprefix("bytes=-")
-    if not plain or count == wanted or not count.isascii() or not count.isdecimal() or int(count) == 0:
-        raise Refusal(400, "Only suffix ranges of the plain text log are supported")
-    if not raw:
-        raise Refusal(416, "The log is empty", {"Content-Range": "bytes */0"})
-    start = max(len(raw) - int(count), 0)
-    where = f"bytes {start}-{len(raw) - 1}/{len(raw)}"
-    kind = {"Content-Type": "text/plain; charset=utf-8", "Accept-Ranges": "bytes", "Content-Range": where}
-    return Answer(206, kind, raw[start:])
 
 
 def build_annotations(call: Call) -> list[Row]:

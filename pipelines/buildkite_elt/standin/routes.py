@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from . import builds, rest
+from . import builds, log_answers, rest
 from .answer import Answer, Ask, Refusal, as_json
 from .budget import Meter
 from .builds import GOT, JOBS_LISTED, LISTED
@@ -88,8 +88,8 @@ def _of_job(base: str) -> list[Route]:
     one = f"{base}/jobs/{{job}}"
     return [
         Route(one, "read_builds", "one", rest.job, (), _lone_job),
-        Route(f"{one}/log", "read_build_logs", "raw", rest.log),
-        Route(f"{one}/log.txt", "read_build_logs", "raw", rest.log),
+        Route(f"{one}/log", "read_build_logs", "raw", log_answers.log),
+        Route(f"{one}/log.txt", "read_build_logs", "raw", log_answers.log),
         Route(f"{one}/env", "read_job_env", "one", rest.job_env),
         Route(f"{one}/annotations", "read_builds", "pages", rest.job_annotations, ("omit_body",), rest.show_annotation),
         Route(f"{one}/artifacts", "read_artifacts", "pages", rest.artifacts, ("state", "path")),

@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from . import raw, routes
-from .answer import Answer, Ask, Refusal, Seen, as_json
+from .answer import Answer, Ask, Blocks, Refusal, Seen, as_json
 from .budget import Budgets, Meter, graphql_headers, graphql_refused, rest_headers, rest_refused
 from .tokens import Token
 from .trouble import STATUSES, Trouble
@@ -135,14 +135,21 @@ class Standin:
             base=self.base,
         )
         answer = self.answer(ask)
+        transport = scope["extensions"]["transport"]
         if answer.wire:
-            await raw.leave(answer, answer.wire, scope["extensions"]["transport"], receive)
+            await raw.leave(answer, answer.wire, transport, receive)
+        elif ask.method == "HEAD":
+            headers = answer.headers | {"Content-Length": str(answer.size)}
+            await Response(b"", answer.status, headers)(scope, receive, send)
+        elif isinstance(answer.content, Blocks):
+            try:
+                await raw.stream(answer, transport, send)
+            except Exception as error:
+                # What makes the blocks is a test's: an error in it, or a wrong size, is told when the stand-in stops.
+                self.bugs.append(error)
+                transport.abort()
         else:
-            headers = answer.headers
-            if ask.method == "HEAD":
-                headers = headers | {"Content-Length": str(len(answer.body))}
-            content = b"" if ask.method == "HEAD" else answer.body
-            await Response(content, answer.status, headers)(scope, receive, send)
+            await Response(answer.content, answer.status, answer.headers)(scope, receive, send)
 
     def answer(self, ask: Ask) -> Answer:
         """The answer to one request as it will leave; it is in `seen`, and the watchers were called."""
@@ -297,7 +304,7 @@ def _payload(body: bytes) -> dict[str, Any]:
 
 
 def _seen(ask: Ask, answer: Answer, kind: str | None) -> Seen:
-    size = 0 if ask.method == "HEAD" else len(answer.body)
+    size = 0 if ask.method == "HEAD" else answer.size
     return Seen(
         method=ask.method,
         path=ask.path,

@@ -130,6 +130,12 @@ class Traces(Work):
         for row in self.organization.artifacts.get(build["id"], ()):
             row["state"] = "expired"
 
+    def delete_log(self, job: Row, empty: bool = False) -> None:
+        """Somebody deletes the log of a job: it is a 404 from now on, or empty (which of the two is not known)."""
+        self.organization.logs.pop(job["id"], None)
+        if empty:
+            self.organization.logs[job["id"]] = bytes
+
     # Away
 
     def delete_build(self, build: Row) -> None:

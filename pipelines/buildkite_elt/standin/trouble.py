@@ -13,6 +13,7 @@ import orjson
 
 from .answer import Answer, Ask, Replay, Seen, Wire
 from .budget import Level, graphql_refused, rest_refused
+from .log_trouble import LOG_KINDS
 
 ELSEWHERE = "https://elsewhere.example"
 HTML = b"<!DOCTYPE html><html><head><title>Bad gateway</title></head><body><h1>Please stand by</h1></body></html>"
@@ -319,4 +320,5 @@ KINDS: dict[str, Kind] = {
     "graphql-busy": _graphql_busy,
     "graphql-cursor-loop": _graphql_loop,
     "graphql-cursor-null": _graphql_pages,
+    **LOG_KINDS,
 }
