@@ -21,13 +21,24 @@ from . import config
 SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smh])")
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 MOMENTS = {"since", "until", "created_from", "created_to"}
-LISTS = {"pipelines", "branches", "states", "queues", "groups", "tags"}
+LISTS = {"pipelines", "branches", "states", "queues", "groups", "tags", "signatures"}
+PLURALS = {"pipeline": "pipelines", "branch": "branches", "state": "states", "queue": "queues", "group": "groups"}
+"""Options that may be repeated, and the field of Choice that has them all."""
+AS_TYPED = {"secrets"}
+"""Lists whose words may hold commas."""
 
 
 def choices(tables: Iterable[str], **told: Any) -> dict[str, Choice]:
     """The choice of each table: its settings, and over them, where it is named in `tables`, what the command line says
-    (Choice's fields as they are typed; None and empty for what is not said). BadInput where one is wrong."""
-    typed = {name: _value(name, value, f"--{name}") for name, value in told.items() if value not in (None, "", [])}
+    (fields of Choice, or options.CHOICES, as they are typed; None, False and empty for what is not said).
+
+    Raises BadInput where one is wrong.
+    """
+    said = {name: value for name, value in told.items() if value not in (None, "", [], False)}
+    typed = {
+        PLURALS.get(name, name): _value(PLURALS.get(name, name), value, f"--{name.replace('_', '-')}")
+        for name, value in said.items()
+    }
     named, found = set(tables), {}
     for name, table in find().items():
         own = _settings(name, Choice) if config.section(name) else Choice()
@@ -56,6 +67,8 @@ def _settings(section: str, kind: Any) -> Any:
 
 
 def _value(name: str, value: Any, where: str) -> Any:
+    if name in AS_TYPED:
+        return (value,) if isinstance(value, str) else tuple(value)
     if name in LISTS:
         words = value.split(",") if isinstance(value, str) else value
         return tuple(word.strip() for each in words for word in str(each).split(",") if word.strip())

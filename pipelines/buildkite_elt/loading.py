@@ -12,29 +12,22 @@ import typer
 from .options import (
     DATABASE,
     DATASET,
-    AtMost,
-    Branches,
     Database,
     Dataset,
-    Groups,
     Json,
     MaxMinutes,
     MaxPoints,
     MaxRequests,
     Organization,
-    Pipelines,
-    Queues,
     Reserve,
-    Sample,
     Since,
-    Slower,
-    States,
     Tables,
     TokenFile,
-    Until,
+    choosing,
 )
 
 
+@choosing
 def load(
     tables: Tables = None,
     since: Since = "30d",
@@ -43,7 +36,9 @@ def load(
     destination: Annotated[str, typer.Option(help="duckdb, or another of dlt's.")] = "duckdb",
     database: Database = DATABASE,
     dataset: Dataset = DATASET,
-    show: Annotated[list[str] | None, typer.Option(help="Store as they are: emails, ips, env, env:NAME.")] = None,
+    show: Annotated[
+        list[str] | None, typer.Option(help="Store as they are: emails, ips, env, env:NAME, secrets.")
+    ] = None,
     hash_key_file: Annotated[
         Path | None, typer.Option(help="File with a key; what is not shown is hashed with it.")
     ] = None,
@@ -56,17 +51,10 @@ def load(
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Read builds since --since once more.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what it would cost, as plan does.")] = False,
-    pipeline: Pipelines = None,
-    branch: Branches = None,
-    state: States = None,
-    slower: Slower = "",
-    sample: Sample = "",
-    at_most: AtMost = None,
-    queue: Queues = None,
-    group: Groups = None,
-    until: Until = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     json: Json = False,
+    *,
+    chosen: dict[str, Any],
 ) -> None:
     """Load what is new, what finished since and what was open.
 
@@ -77,22 +65,11 @@ def load(
 
     moment, target = _selected(tables, since), config.target(destination, database, dataset)
     spend = _spend(reserve, max_requests, max_points, max_minutes)
-    chosen = choices.choices(
-        tables or (),
-        pipelines=pipeline,
-        branches=branch,
-        states=state,
-        slower=slower,
-        sample=sample,
-        at_most=at_most,
-        queues=queue,
-        groups=group,
-        until=until,
-    )
+    choice = choices.choices(tables or (), **chosen)
     with screen.Progress(silent=quiet or json) as progress:
         origin = config.origin(organization or (), token_file, show or (), hash_key_file, sleep=progress.sleep)
         origin = replace(origin, again=again, retention=timedelta(retention) if retention else None, **spend)
-        origin = replace(origin, choices=chosen)
+        origin = replace(origin, choices=choice)
         if not dry_run:
             outcomes = loads.load(origin, target, tuple(tables or ()), moment, progress=progress, sleep=progress.sleep)
     if dry_run:
@@ -125,6 +102,7 @@ def _spend(reserve: str, requests: int | None, points: int | None, minutes: floa
     return {"reserve": config.share(reserve), "limits": Limits(requests, points, minutes)}
 
 
+@choosing
 def plan(
     tables: Tables = None,
     since: Since = "30d",
@@ -137,16 +115,9 @@ def plan(
     max_requests: MaxRequests = None,
     max_points: MaxPoints = None,
     max_minutes: MaxMinutes = None,
-    pipeline: Pipelines = None,
-    branch: Branches = None,
-    state: States = None,
-    slower: Slower = "",
-    sample: Sample = "",
-    at_most: AtMost = None,
-    queue: Queues = None,
-    group: Groups = None,
-    until: Until = "",
     json: Json = False,
+    *,
+    chosen: dict[str, Any],
 ) -> None:
     """What a load would cost now: requests, points, rows, bytes and minutes of each table, told by a few cheap counts.
 
@@ -156,21 +127,10 @@ def plan(
 
     moment, target = _selected(tables, since), config.target(destination, database, dataset)
     spend = _spend(reserve, max_requests, max_points, max_minutes)
-    chosen = choices.choices(
-        tables or (),
-        pipelines=pipeline,
-        branches=branch,
-        states=state,
-        slower=slower,
-        sample=sample,
-        at_most=at_most,
-        queues=queue,
-        groups=group,
-        until=until,
-    )
+    choice = choices.choices(tables or (), **chosen)
     with show.Progress(silent=json) as progress:
         origin = config.origin(organization or (), token_file, sleep=progress.sleep)
-    _plan(replace(origin, choices=chosen, **spend), target, tables, moment, json)
+    _plan(replace(origin, choices=choice, **spend), target, tables, moment, json)
 
 
 def _plan(origin: Any, target: Any, tables: list[str] | None, since: Any, json: bool) -> None:

@@ -6,7 +6,9 @@ yet, newest first; then come the work lists. Each is committed by itself: whatev
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -158,7 +160,7 @@ def _organization(
     wire = Wire(origin.token, origin.rest_url, origin.graphql_url, budget=budget, sleep=stop.sleep)
     with wire, pipeline(target, slug) as pipe:
         run = Run(wire, slug, since, Privacy(frozenset(origin.show), origin.hash_key), PACKAGE, forgiving=True)
-        run.again, run.choices, run.filter = origin.again, origin.choices, origin.filter
+        run.again, run.choices, run.filter, run.keep = origin.again, origin.choices, origin.filter, target.logs / slug
 
         def told(table: str, rows: int) -> None:
             outcome.rows[table] = outcome.rows.get(table, 0) + rows
@@ -171,6 +173,9 @@ def _organization(
         run.progress = told
         try:
             _packages(pipe, run, tables, target, outcome)
+            shutil.rmtree(run.keep, ignore_errors=True)
+            with contextlib.suppress(OSError):  # another organization's are there, or nothing is
+                target.logs.rmdir()
         finally:
             outcome.spent(budget)
             outcome.seconds = (datetime.now(UTC) - began).total_seconds()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,17 +35,45 @@ DATABASE = Path("buildkite.duckdb")
 DATASET = "ci"
 
 Words = list[str] | None
-Pipelines = Annotated[
-    Words, typer.Option("--pipeline", help="Work lists: only rows of this pipeline; may be repeated.")
-]
-Branches = Annotated[Words, typer.Option("--branch", help="Work lists and counts: only this branch; may be repeated.")]
-States = Annotated[
-    Words,
-    typer.Option("--state", help="Work lists and counts: only this state; soft_failed, retried and all are some."),
-]
-Slower = Annotated[str, typer.Option(help="Work lists: also jobs that ran longer: 90s, 10m, 2h.")]
-Sample = Annotated[str, typer.Option(help="Work lists: also this part of all others, the same ones each time.")]
-AtMost = Annotated[int | None, typer.Option(min=1, help="Work lists: rows that one load asks for.")]
-Queues = Annotated[Words, typer.Option("--queue", help="queue_jobs: only this queue, key or UUID; may be repeated.")]
-Groups = Annotated[Words, typer.Option("--group", help="concurrency_group_jobs: only this group; may be repeated.")]
-Until = Annotated[str, typer.Option(help="Work lists, queue_jobs, counts: only what was created before.")]
+CHOICES: dict[str, tuple[Any, Any]] = {
+    "pipeline": (Annotated[Words, typer.Option(help="Work lists: only rows of this pipeline; may be repeated.")], None),
+    "branch": (Annotated[Words, typer.Option(help="Work lists and counts: only this branch; may be repeated.")], None),
+    "state": (
+        Annotated[
+            Words,
+            typer.Option(help="Work lists and counts: only this state; soft_failed, retried and all are some."),
+        ],
+        None,
+    ),
+    "slower": (Annotated[str, typer.Option(help="Work lists: also jobs that ran longer: 90s, 10m, 2h.")], ""),
+    "sample": (
+        Annotated[str, typer.Option(help="Work lists: also this part of all others, the same ones each time.")],
+        "",
+    ),
+    "at_most": (Annotated[int | None, typer.Option(min=1, help="Work lists: rows that one load asks for.")], None),
+    "a_day": (Annotated[int | None, typer.Option(min=1, help="Work lists: rows that 24 hours ask for.")], None),
+    "whole": (Annotated[bool, typer.Option("--whole", help="job_logs: all of those above 2 MiB, too.")], False),
+    "archive": (Annotated[str, typer.Option(help="job_logs: a folder that their bytes are kept in, too.")], ""),
+    "queue": (
+        Annotated[Words, typer.Option(help="queue_jobs: only this queue, key or UUID; may be repeated.")],
+        None,
+    ),
+    "group": (Annotated[Words, typer.Option(help="concurrency_group_jobs: only this group; may be repeated.")], None),
+    "until": (Annotated[str, typer.Option(help="Work lists, queue_jobs, counts: only what was created before.")], ""),
+}
+"""Which part of the tables that are named is wanted: an option's name, what it is, and its default."""
+
+
+def choosing(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options of CHOICES; it takes their values in one dictionary, `chosen`."""
+    own = [one for one in inspect.signature(command, eval_str=True).parameters.values() if one.name != "chosen"]
+    kind = inspect.Parameter.KEYWORD_ONLY
+    more = [inspect.Parameter(name, kind, default=no, annotation=what) for name, (what, no) in CHOICES.items()]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        command(**{one.name: given[one.name] for one in own}, chosen={one.name: given[one.name] for one in more})
+
+    run.__signature__ = inspect.Signature([*(one.replace(kind=kind) for one in own), *more])  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in (*own, *more)}
+    return run

@@ -35,7 +35,7 @@ DLT = {
 """dlt's settings that are not for the user to choose: quiet, and nothing left lying about."""
 
 
-MEMORY = "256MB"
+MEMORY = "128MB"
 """What DuckDB may hold while it loads, before it spills to disk; it would keep most of the file otherwise."""
 
 
@@ -63,6 +63,11 @@ class Target:
         from dlt.common.pipeline import get_dlt_pipelines_dir
 
         return Path(get_dlt_pipelines_dir()) / f"buildkite-elt-{self.destination}-{self.dataset}"
+
+    @property
+    def logs(self) -> Path:
+        """Where what was read of job logs waits for a killed load's successor."""
+        return self.work.with_name(f"{self.work.name.removesuffix('.load')}.logs")
 
 
 @contextlib.contextmanager

@@ -23,7 +23,9 @@ class Choice:
     For work lists: `pipelines` (slugs), `branches`, `states` (as Buildkite says them; and soft_failed, retried, all),
     `slower` (seconds: also those that ran longer), `sample` (0 to 1: also this share of the rest, the same ones each
     time), `at_most` (in one load). For what is asked of queues and groups: `queues` (keys or UUIDs), `groups`.
-    `since`, `until`: what was created in between. `states` and `branches` also choose what is counted.
+    `since`, `until`: what was created in between. `states` and `branches` also choose what is counted. `a_day`: rows in
+    24 hours. For job logs: `whole` (also of large ones all), `archive` (a folder for the bytes), `signatures` (files
+    beside ours), `secrets` (`kind=pattern`, masked as well).
     """
 
     pipelines: tuple[str, ...] = ()
@@ -36,6 +38,11 @@ class Choice:
     groups: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
+    a_day: int | None = None
+    whole: bool = False
+    archive: str = ""
+    signatures: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
 
     def where(self, of: str, states: Sequence[str], builds: str) -> tuple[str, list[Any]]:
         """SQL of the rows `o` of the table `of` that are wanted, and its values; `builds`: the table of that name.

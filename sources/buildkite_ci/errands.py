@@ -27,6 +27,9 @@ UNDONE = (
     "WHERE o.organization_slug = %s AND o.created_at >= %s AND {when} AND {wanted} "
     "AND (e.item_id IS NULL OR e.state <> {version} OR e.finished_at IS DISTINCT FROM o.finished_at)"
 )
+ASKED = """
+SELECT count(*) AS asked FROM {errands} WHERE organization_slug = %s AND table_name = %s AND last_seen_at > %s
+"""
 FAILED_FIRST = "CASE WHEN o.state IN ('failed', 'timed_out') THEN 0 ELSE 1 END, o.created_at DESC, o.id"
 ALWAYS = ("id", "finished_at", "created_at", "pipeline_id", "pipeline_slug")
 
@@ -77,6 +80,11 @@ class List:
         found = self._select(what, more=f" ORDER BY {self.order} LIMIT {int(at_most)}")
         return found[:at_most]  # DuckDB 2.0.0 forgets the LIMIT of a prepared left join with an empty table
 
+    def asked(self, since: datetime) -> int:
+        """How many rows have been asked for since then."""
+        found = warehouse.select(ASKED, {"errands": "errands"}, (self.organization, self.table.name, since))
+        return int(found[0]["asked"]) if found else 0
+
     def tally(self) -> tuple[int, int, datetime | None]:
         """How many rows the selection holds, how many of them wait, and when the oldest of these was created."""
         every = self._select("count(*) AS held", undone=False)
@@ -126,11 +134,12 @@ def _by_path(
     slug = slugs.get(row["pipeline_id"], row["pipeline_slug"])
     names = {"organization": todo.organization, "pipeline": slug}
     names |= {name: row[of] for name, of in todo.errand.bind.items()}
+    path = todo.errand.path.format(**names)
     try:
-        answers = list(rest.pages(wire, todo.errand.path.format(**names), todo.errand.params))
+        pages = [rest.one(wire, path)] if todo.errand.one else list(rest.pages(wire, path, todo.errand.params))
     except NotFound:
         return None, row["finished_at"] or row["created_at"]
-    return [item for answer in answers for item in answer.items], answers[-1].at
+    return [item for page in pages for item in page.items], pages[-1].at
 
 
 def _had(table: Table, rows: list[Row]) -> dict[str, set[str]]:
@@ -147,12 +156,17 @@ def _page(todo: List, row: Row, had: Mapping[str, set[str]], items: list[dict[st
     above = {column: row[of] for column, of in todo.errand.given.items()}
     found = [{**above, **item} for item in items or ()]
     gone = had.get(row["id"], set()) - {item["id"] for item in found if "id" in item}
-    entry = {
+    outcome = "gone" if items is None else "read"
+    return Page(found, at, gone=tuple(sorted(gone)), entries=(entry(todo, row, outcome, len(found)),))
+
+
+def entry(todo: List, row: Row, outcome: str, found: int) -> dict[str, Any]:
+    """What `errands` keeps of a row that has been asked for. outcome: read or gone; found: rows of the answer."""
+    return {
         "table_name": todo.table.name,
         "item_id": row["id"],
         "state": row["version"],
         "finished_at": row["finished_at"] and row["finished_at"].isoformat(),
-        "outcome": "gone" if items is None else "read",
-        "found": len(found),
+        "outcome": outcome,
+        "found": found,
     }
-    return Page(found, at, gone=tuple(sorted(gone)), entry=entry)

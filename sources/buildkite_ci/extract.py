@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import gc
+import shutil
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 import dlt
 
-from . import asks, errands, graphql, rest, warehouse
+from . import asks, errands, graphql, logs, rest, warehouse
 from .catalog import TABLES, catalog, twin
 from .choice import Choice, Filter
 from .errors import (
+    BadInput,
     BudgetSpent,
     BuildkiteError,
     ForAdministrators,
@@ -24,6 +30,7 @@ from .errors import (
     ScopeMissing,
     TokenRefused,
 )
+from .log_keep import Keep
 from .privacy import Privacy
 from .rest import Page
 from .sync import State, newer, sync
@@ -36,6 +43,8 @@ if TYPE_CHECKING:
 
 ERRANDS = {"REST": 100, "GraphQL": 500}
 """Rows of a work list that are asked for in one load package, some minutes' work at the most."""
+FATAL = (BadInput, TokenRefused)
+"""No other family would fare better."""
 HELD = """
 SELECT id FROM {table} WHERE organization_slug = %s AND created_at >= %s AND created_at < %s AND gone_at IS NULL
 """
@@ -67,7 +76,7 @@ class Run:
     since: builds created at or after it are selected. at_most: rows of a since-listing in one load package, None for
     all. forgiving: a family that fails is noted in the report and the others go on. sweep: look for what changed.
     again: read what was created since `since` once more, though it is covered. choices: by table, what of it is wanted.
-    filter: the pipelines that are asked one by one.
+    filter: the pipelines that are asked one by one. keep: where what was read of logs waits for the warehouse.
     """
 
     wire: Wire
@@ -83,6 +92,7 @@ class Run:
     report: Report = field(default_factory=Report)
     progress: Callable[[str, int], None] = lambda table, rows: None
     errands_done: dict[str, int] = field(default_factory=dict)
+    keep: Path | None = None
     _listings: dict[str, list[Page]] = field(default_factory=dict)
     _chosen: frozenset[str] | None = None
     _answered: bool = False
@@ -165,6 +175,7 @@ class Run:
             for page in self._counted(table):
                 self._answered |= not (isinstance(table.fetch, Rest) and "{organization}" not in table.fetch.path)
                 yield page
+                del page
         except BuildkiteError as error:
             self._note(table, error)
 
@@ -176,17 +187,14 @@ class Run:
             self.report.skipped[table.name] = str(error)
         elif isinstance(error, BudgetSpent):
             self.report.waiting[table.name] = str(error)
-        elif (
-            isinstance(error, TokenRefused)
-            or not self.forgiving
-            or (isinstance(error, NotFound) and not self._answered)
-        ):
+        elif not self.forgiving or isinstance(error, FATAL if self._answered else (*FATAL, NotFound)):
             raise error
         else:
             self.report.failed[table.name] = error
 
     def _counted(self, table: Table) -> Iterator[Page]:
         """The pages, each asked for on this table's account: dlt takes a page of one family, then of another."""
+        warehouse.client()  # made while no page is here
         pages = self._walked(table)
         while True:
             self.wire.budget.doing = table.name
@@ -195,10 +203,11 @@ class Run:
             except StopIteration:
                 return
             yield page
+            del page
 
     def _walked(self, table: Table) -> Iterator[Page]:
         """The pages, at least one: an empty one makes the table where there is nothing to read."""
-        fetch, page = table.fetch, None
+        fetch, empty = table.fetch, True
         if isinstance(fetch, Rest) and fetch.since:
             pages = self._windows(table, fetch, fetch.since.lag)
         elif isinstance(fetch, Errand):
@@ -208,8 +217,10 @@ class Run:
         else:
             pages = self._snapshot(table)
         for page in pages:
+            empty = False
             yield page
-        if page is None:
+            del page
+        if empty:
             yield Page([], datetime.now(UTC))
 
     def _windows(self, table: Table, fetch: Rest, lag: timedelta) -> Iterator[Page]:
@@ -225,7 +236,9 @@ class Run:
                 newest = self.report.spans.get(table.name, page.whole)[1]
                 self.report.spans[table.name] = page.whole[0], newest
             yield page
+            del page
         self.report.more |= state.gap() is not None
+        gc.collect()  # the answers just read, which hold themselves: not beside the destination's load
 
     def _snapshot(self, table: Table) -> Iterator[Page]:
         listed = self.listing(table)
@@ -248,16 +261,36 @@ class Run:
 
     def _errands(self, table: Table, errand: Errand) -> Iterator[Page]:
         todo, done = self.todo(table), self.errands_done.get(table.name, 0)
-        most = todo.choice.at_most or errand.at_most
+        most, why = self._most(todo, done)
         at_most = min(ERRANDS["GraphQL" if errands.by_twin(table, errand, self.wire) else "REST"], most - done)
         rows = todo.todo(at_most + 1)  # one more tells whether any is left
-        left = len(rows) > at_most
-        for page in errands.pages(self.wire, todo, self._slugs, rows[:at_most], partial(self._refused, table)):
-            self.errands_done[table.name] = done = done + 1
+        left, rows, refused = len(rows) > at_most, rows[:at_most], partial(self._refused, table)
+        if errand.log:
+            pages = logs.pages(self._logs(table), todo, self._slugs() if rows else {}, rows, refused)
+        else:
+            pages = errands.pages(self.wire, todo, self._slugs, rows, refused)
+        for page in pages:
+            self.errands_done[table.name] = done = done + len(page.entries)
             yield page
         self.report.more |= left and done < most
         if left and done >= most:
-            self.report.waiting[table.name] = f"one load asks for {most} at most: the next one goes on"
+            self.report.waiting[table.name] = f"{why} asks for {most} at most: a later one goes on"
+
+    def _most(self, todo: errands.List, done: int) -> tuple[int, str]:
+        """How many rows this load may have asked for in the end, and what says so."""
+        most, choice = todo.choice.at_most or todo.errand.at_most, todo.choice
+        if choice.a_day is not None:
+            since = (self.wire.at or self.listing(catalog()["pipelines"])[-1].at) - timedelta(days=1)
+            left = done + max(choice.a_day - todo.asked(since), 0)
+            if left < most:
+                return left, f"with {choice.a_day} a day, this load"
+        return most, "one load"
+
+    def _logs(self, table: Table) -> logs.Reader:
+        if self.keep is None:
+            self.keep = Path(mkdtemp(prefix="buildkite-logs-"))
+            weakref.finalize(self, shutil.rmtree, self.keep, ignore_errors=True)
+        return logs.Reader(self.wire, Keep(self.keep), self.choice(table), "secrets" not in self.privacy.show)
 
     def todo(self, table: Table) -> errands.List:
         """The work list of a table."""
@@ -288,6 +321,12 @@ class Run:
         self.report.rows[table.name] += rows.num_rows
         self.progress(table.name, rows.num_rows)
         return rows
+
+    def placed(self, table: Table, rows: pa.Table) -> pa.Table:
+        """Rows of a page that are Arrow already, as the table has them."""
+        self.report.rows[table.name] += rows.num_rows
+        self.progress(table.name, rows.num_rows)
+        return table.placed(rows, {"organization_slug": self.organization})
 
     def _seen(self, at: datetime) -> str:
         """The server's clock, which tells seconds, counted on by a microsecond a reading: of two readings of one row

@@ -3,7 +3,7 @@
 The list is api.md 8.3's. By default an e-mail keeps its domain (`…@example.com`), an IP address its network
 (`192.0.2.0/24`) and an environment its names. With `key`, the lost part is a keyed hash instead, so that equal
 values still join but cannot be looked up; a name in `show` ("emails", "ips", "env", or "env:NAME" for one variable) is
-stored as it came.
+stored as it came. "secrets" leaves what looks like one in job logs.
 
 Text that people write is stored as it is: a message, a command or a build's meta-data may still name somebody.
 """
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-SHOWABLE = ("emails", "ips", "env")
+SHOWABLE = ("emails", "ips", "env", "secrets")
 
 NEVER = re.compile(
     r"(?:token|secret|password|passphrase|(?:private|api|access|signing|secret)[_-]?key|webhook_?url|credentials?)$"

@@ -62,17 +62,23 @@ def resources(run: Run, tables: Mapping[str, Table]) -> Iterator[DltResource]:
 
 def _reader(run: Run, table: Table) -> Callable[[Page], Iterator[pa.Table]]:
     def read(page: Page) -> Iterator[pa.Table]:
-        yield run.read(table, page)
+        made: list[pa.Table] = []
+        if page.arrow is None or isinstance(table.fetch, Errand):
+            made.append(run.read(table, page))
+        elif len(page.arrow.get(table.name, ())):
+            made.append(run.placed(table, page.arrow[table.name]))
         if page.gone and any(column.name == "gone_at" for column in table.columns):
-            yield _gone(table, page)
+            made.append(_gone(table, page))
+        del page  # dlt asks for the next page before it comes back here
+        yield from made
 
     return read
 
 
 def _entries(run: Run, table: Table) -> Callable[[Page], Iterator[pa.Table]]:
     def read(page: Page) -> Iterator[pa.Table]:
-        if page.entry:
-            yield run.read(table, Page([dict(page.entry)], page.at))
+        if page.entries:
+            yield run.read(table, Page([dict(one) for one in page.entries], page.at))
 
     return read
 
@@ -121,6 +127,8 @@ def hints(table: Table) -> dict[str, Any]:
     if "last_seen_at" in names:
         columns["last_seen_at"]["dedup_sort"] = "desc"
     how = {"disposition": "merge", "strategy": "delete-insert"}
+    if table.whole:
+        return {"write_disposition": how, "columns": columns, "merge_key": table.whole}
     # With a primary key as well, dlt deletes what has the one or the other: every row is held against every row.
     keys = {"merge_key": bound} if table.load == "replace" and bound else {"primary_key": table.key}
     return {"write_disposition": how, "columns": columns, **keys}

@@ -32,16 +32,19 @@ class Page:
     """One page's items and the server's clock when it was made.
 
     `gone`: ids that were there once and are not any more. `reached`: in a walk, every item that was created at this
-    moment or later has been read. `entry`: what goes into the table errands for it.
-    `whole`: all that the listing holds of this window is here, or came with the page before.
+    moment or later has been read. `entries`: what goes into the table errands for it.
+    `whole`: all that the listing holds of this window is here, or came with the page before. `arrow`: rows that need no
+    reading any more, by table. `size`: bytes of the answer that it came in, of a walk's pages.
     """
 
     items: list[dict[str, Any]]
     at: datetime
     gone: tuple[str, ...] = ()
     reached: datetime | None = None
-    entry: Mapping[str, Any] | None = None
+    entries: tuple[Mapping[str, Any], ...] = ()
     whole: tuple[datetime, datetime] | None = None
+    arrow: Mapping[str, Any] | None = None
+    size: int = 0
 
 
 def pages(wire: Wire, path: str, params: Mapping[str, Any] | None = None, *, paged: bool = True) -> Iterator[Page]:
@@ -156,12 +159,15 @@ def walk(
         oldest = instant(items[-1]["created_at"]) if items else lower
         ended = not items or (answer.next is None and len(items) < asking.size)
         fresh = [item for item in items if item["id"] not in had]
-        yield Page(fresh, answer.at, reached=lower if ended else oldest + TICK)
+        crowded = upper is not None and oldest + TICK >= upper
+        had = frozenset(item["id"] for item in items) | (had if crowded else frozenset())
+        page = Page(fresh, answer.at, reached=lower if ended else oldest + TICK, size=answer.size)
+        del answer, items, fresh  # whoever hands a page on lets it go before the next one is read
+        yield page
+        del page
         if ended:
             return
-        crowded = upper is not None and oldest + TICK >= upper
         number, upper = (number + 1, upper) if crowded else (1, oldest + TICK)
-        had = frozenset(item["id"] for item in items) | (had if crowded else frozenset())
         if not crowded:
             asking.grow()
 

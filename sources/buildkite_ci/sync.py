@@ -16,6 +16,9 @@ from .table import Rest, Since
 from .times import instant, told
 from .wire import Wire
 
+HEAVIEST = 48 << 20
+"""Bytes of JSON after which a load package of at most so many rows ends too: DuckDB holds a package in memory."""
+
 Interval = tuple[datetime, datetime]
 
 
@@ -103,6 +106,7 @@ def sync(
         began = began or page.at
         state.note(page, since)
         yield page
+        del page
     if sweep and began:
         state.kept["swept"] = began.isoformat()
 
@@ -120,15 +124,16 @@ def _fill(
     A window without an end ends at the server's clock when the first page was made: what comes later is a next load's.
     """
     begin, end = window
-    reached, count = end, 0
+    reached, count, size = end, 0, 0
     try:
         for page in walk(wire, path, base, begin, end):
             end = end or page.at
             state.kept.setdefault("swept", page.at.isoformat())
             yield replace(page, whole=(page.reached or begin, reached or end))
-            reached, count = page.reached, count + rows(page)
+            reached, count, size = page.reached, count + rows(page), size + page.size
+            del page
             # A package that covers nothing new would be read again for ever.
-            if at_most and count >= at_most and page.reached and page.reached < end:
+            if at_most and (count >= at_most or size >= HEAVIEST) and reached and reached < end:
                 break
     finally:
         if reached and end:

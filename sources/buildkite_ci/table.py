@@ -26,6 +26,8 @@ BUILD_ENDED = "o.gone_at IS NULL AND (o.blocked OR o.state IN ('passed', 'failed
 """A build that has ended, for now: a retry opens it again (api.md 7.1)."""
 JOB_ENDED = "o.type = 'script' AND o.finished_at IS NOT NULL"
 """A job that an agent ran, or that ended without one."""
+LOG_ENDED = f"{JOB_ENDED} AND o.started_at IS NOT NULL"
+"""A job that an agent ran and that has ended: its log is final (api.md 6.5)."""
 TROUBLED = ("failed", "timed_out", "soft_failed", "retried")
 """Jobs that people ask about."""
 
@@ -148,6 +150,7 @@ class Errand:
     pipeline has now. given: {column here: column of that row}. when: SQL of the rows that it can be asked for; states:
     those of them that are wanted unless told otherwise. version: SQL; it is asked for again when that or finished_at
     has changed. at_most: in one load. told: whether the twin has told all of a row; where not, `path` is asked too.
+    one: the path answers with a single object. log: with a job's log, which logs.py reads into tables `Inside`.
     Costs a request or some points a row, so it is loaded only when it is named.
     """
 
@@ -161,6 +164,8 @@ class Errand:
     params: Mapping[str, str] = field(default_factory=dict)
     at_most: int = 500
     told: Callable[[Iterable[Item]], bool] | None = None
+    one: bool = False
+    log: bool = False
 
 
 @dataclass(frozen=True)
@@ -182,7 +187,8 @@ class Table:
     """One table of the warehouse.
 
     rows: makes the rows of one item (default: the item itself). elsewhere: fields that are another table's rows, or
-    that repeat one of this row's columns. scope: what the token needs, "" for none.
+    that repeat one of this row's columns. scope: what the token needs, "" for none. whole: a column; the rows that
+    share its value come together, and replace all that had it.
     """
 
     grain: str
@@ -194,6 +200,7 @@ class Table:
     rows: Callable[[Item], Iterable[Item]] | None = None
     elsewhere: tuple[str, ...] = ()
     also: Also | None = None
+    whole: str = ""
     name: str = ""
     doc: str = ""
 
@@ -242,6 +249,16 @@ class Table:
 
         rows = [row for item in items for row in (self.rows(item) if self.rows else (item,))]
         return Reader(self, rows, given, privacy).table()
+
+    def placed(self, rows: pa.Table, given: Item = NOWHERE) -> pa.Table:
+        """Rows that are Arrow already, in this table's columns; `given` as in `read`, what neither has is null."""
+        columns = []
+        for one in self.schema():
+            if one.name in rows.schema.names:
+                columns.append(rows[one.name].cast(one.type))
+            else:
+                columns.append(pa.repeat(pa.scalar(given.get(one.name), one.type), len(rows)))
+        return pa.table(columns, schema=self.schema())
 
 
 ARROW: Mapping[str, Callable[[], Any]] = {

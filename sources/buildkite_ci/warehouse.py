@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
-import dlt
 from dlt.common.configuration.container import Container
 from dlt.common.destination.exceptions import SqlClientNotAvailable
 from dlt.common.pipeline import PipelineContext
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
+
+if TYPE_CHECKING:
+    from dlt import Pipeline
+    from dlt.destinations.sql_client import SqlClientBase
+
+_CLIENTS: WeakKeyDictionary[Pipeline, SqlClientBase[Any]] = WeakKeyDictionary()
+
+
+def client() -> SqlClientBase[Any] | None:
+    """The running pipeline's SQL client, made once; None where no pipeline is running, or it does not speak SQL.
+
+    While it makes one, dlt keeps in its list of settings that were looked up (cleared when a package is done) the
+    frames of all callers, and so what they hold: asked for anew with each page, every page of the package.
+    """
+    if not Container()[PipelineContext].is_active():
+        return None
+    pipe: Any = Container()[PipelineContext].pipeline()
+    if pipe not in _CLIENTS:
+        try:
+            _CLIENTS[pipe] = pipe.sql_client()
+        except SqlClientNotAvailable:
+            return None
+    return _CLIENTS[pipe]
 
 
 def select(sql: str, tables: Mapping[str, str], values: Sequence[Any]) -> list[dict[str, Any]]:
@@ -17,15 +40,16 @@ def select(sql: str, tables: Mapping[str, str], values: Sequence[Any]) -> list[d
 
     An empty list where a table is not there yet, no pipeline is running, or the destination does not speak SQL.
     """
-    if not Container()[PipelineContext].is_active():
+    asked = client()
+    if asked is None:
         return []
     try:
-        with dlt.current.pipeline().sql_client() as client:
-            placed = {name: client.make_qualified_table_name(table) for name, table in tables.items()}
-            with client.execute_query(sql.format(**placed), *values) as cursor:
+        with asked:
+            placed = {name: asked.make_qualified_table_name(table) for name, table in tables.items()}
+            with asked.execute_query(sql.format(**placed), *values) as cursor:
                 names = [one[0] for one in cursor.description]
                 return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-    except (DatabaseUndefinedRelation, SqlClientNotAvailable):
+    except DatabaseUndefinedRelation:
         return []
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, BinaryIO
 
 import httpx
 import orjson
@@ -37,6 +37,7 @@ from .errors import (
     Unreachable,
 )
 from .privacy import redact
+from .raw import LOG, Raw, body, is_log, told
 
 REST_URL = "https://api.buildkite.com/v2"
 GRAPHQL_URL = "https://graphql.buildkite.com/v1"
@@ -85,6 +86,8 @@ class Wire:
         self.budget = budget or Budget()
         self.scopes: frozenset[str] | None = None
         """What the token may do, as the last REST answer told; None before the first."""
+        self.at: datetime | None = None
+        """The server's clock at the last answer."""
         self.client = httpx.Client(
             transport=Patient(inner or httpx.HTTPTransport(), self.budget, sleep, tries),
             headers={"Authorization": f"Bearer {token}", "Accept": "application/json", "User-Agent": "buildkite-elt"},
@@ -111,10 +114,26 @@ class Wire:
             params=params or None,
             extensions={"api": "rest", "shape": shape, "check": check, "can_shrink": can_shrink},
         )
-        if "X-OAuth-Scopes" in response.headers:
-            self.scopes = frozenset(re.findall(r"\w+", response.headers["X-OAuth-Scopes"]))
+        self._noted(response)
         link = response.links.get("next", {}).get("url")
         return _answer(response, self.pinned(link) if link else None)
+
+    def fetch(self, path: str, into: BinaryIO, tail: int = 0) -> Raw:
+        """GET a job's log below the REST URL into a file; of one longer than `tail` bytes only its end (0: all).
+
+        Raises what `get` does; BadAnswer where the answer is no log.
+        """
+        headers = {"Accept": "text/plain"} | ({"Range": f"bytes=-{tail}"} if tail else {})
+        response = self.client.get(
+            f"{self.rest_url}/{path}", headers=headers, extensions={"api": "rest", "shape": bytes, "into": into}
+        )
+        self._noted(response)
+        return told(response, into, _date(response))
+
+    def _noted(self, response: httpx.Response) -> None:
+        self.at = _date(response)
+        if "X-OAuth-Scopes" in response.headers:
+            self.scopes = frozenset(re.findall(r"\w+", response.headers["X-OAuth-Scopes"]))
 
     def post(self, payload: Mapping[str, Any], points: int = 0, can_shrink: bool = False) -> Answer:
         """POST one GraphQL request that may cost `points`; the answer's `errors`, if any, are the caller's to read."""
@@ -125,6 +144,7 @@ class Wire:
             headers={"Content-Type": "application/json"},
             extensions={"api": "graphql", "shape": dict, "points": points, "can_shrink": can_shrink},
         )
+        self._noted(response)
         return _answer(response, None)
 
     def pinned(self, url: str) -> str:
@@ -177,7 +197,7 @@ class Patient(httpx.BaseTransport):
                 if can_shrink and int(response.headers.get("Content-Length", 0)) > LARGEST:
                     response.close()
                     raise TooHeavy(f"{_name(request)} answers with more than {LARGEST >> 20} MiB")
-                response.read()
+                size, response = body(response, request.extensions.get("into"))
         except httpx.InvalidURL as error:
             raise BadInput(str(error)) from error
         except (httpx.TransportError, httpx.DecodingError) as error:
@@ -186,7 +206,7 @@ class Patient(httpx.BaseTransport):
             raise Unreachable(
                 f"{_name(request)} did not answer ({_reason(error)}): check the URL and the network"
             ) from error
-        self.budget.told(api, response.headers, len(response.content), response.status_code == 429, points)
+        self.budget.told(api, response.headers, size, response.status_code == 429, points)
         if can_shrink and response.status_code == 504:
             raise TooHeavy(f"{_name(request)} answered 504")
         check(request, response)
@@ -209,8 +229,11 @@ class Patient(httpx.BaseTransport):
 def check(request: httpx.Request, response: httpx.Response) -> None:
     """Raise for every answer that is not a 200 with JSON of the right shape; leave that in extensions["json"]."""
     api, shape, status = request.extensions["api"], request.extensions["shape"], response.status_code
-    body, message = _decode(response)
     what = _name(request)
+    if shape is bytes and status in LOG:
+        is_log(what, response, request.extensions["into"])
+        return
+    body, message = _decode(response)
     if status == 200:
         if not isinstance(body, shape) or (shape is list and not all(isinstance(one, dict) for one in body)):
             raise BadAnswer(f"{what} answered 200 without the JSON it should hold ({message or 'another shape'})")
@@ -286,7 +309,8 @@ def _pause(state: tenacity.RetryCallState) -> float:
 
 def _answer(response: httpx.Response, following: str | None) -> Answer:
     last = response.links.get("last", {}).get("url")
-    return Answer(response.extensions["json"], _date(response), following, len(response.content), last)
+    body = response.extensions.pop("json")  # a response is part of a cycle: what it holds stays until it is found
+    return Answer(body, _date(response), following, len(response.content), last)
 
 
 def _date(response: httpx.Response) -> datetime:
