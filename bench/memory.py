@@ -1,6 +1,7 @@
-"""Peak memory of a backfill at two sizes ten times apart: `python bench/memory.py [builds] [jobs]`.
+"""Peak memory of a backfill at two sizes ten times apart: `python bench/memory.py [builds] [jobs a build]`.
 
-The stand-in runs here, each load in a process of its own whose peak resident set is told, less that of its imports.
+The stand-in runs here, each load in a process of its own, whose peak resident set is told: in all, and less what it was
+after the imports. (What dlt imports when it first loads counts as the load's.)
 """
 
 from __future__ import annotations
@@ -28,13 +29,14 @@ def peak():
 before, (token, rest, graphql, file) = peak(), sys.argv[1:]
 origin, since = Origin(("acme",), token, rest, graphql), datetime(2020, 1, 1, tzinfo=UTC)
 (outcome,) = load(origin, Target(database=Path(file)), ("builds",), since)
-print(json.dumps({"imports": before, "peak": peak(), "jobs": outcome.rows["jobs"], "seconds": outcome.seconds}))
+told = {"jobs": outcome.rows["jobs"], "packages": outcome.packages, "seconds": outcome.seconds}
+print(json.dumps({"imports": before, "peak": peak(), **told}))
 """
 PLENTY = Budgets(rest=10**9, rest_user=10**9)
 
 
 def measured(builds: int, jobs: int) -> dict[str, float]:
-    """One load of `builds` builds of `jobs` jobs: {imports, peak (MiB), jobs, seconds}."""
+    """One load of `builds` builds of `jobs` jobs: {imports, peak (MiB), jobs, packages, seconds}."""
     world = empty()
     life, now = Life(world, "acme"), world.clock.now()
     life.history(life.pipeline("app"), builds, jobs, now - timedelta(days=300), now - timedelta(hours=2))
@@ -46,13 +48,20 @@ def measured(builds: int, jobs: int) -> dict[str, float]:
 
 
 def main() -> None:
-    builds, jobs = (int(word) for word in (*sys.argv[1:], "500", "50")[:2])
+    builds, jobs = (int(word) for word in (sys.argv[1:] + ["2400", "50"][len(sys.argv) - 1 :]))
+    runs = []
     for factor in (1, 10):
         told = measured(builds * factor, jobs)
-        grown = told["peak"] - told["imports"]
+        runs.append(told)
+        above = told["peak"] - told["imports"]
         sys.stdout.write(
-            f"{told['jobs']:>9,} jobs: {grown:.0f} MiB above imports ({told['imports']:.0f}), {told['seconds']:.1f} s"
+            f"{told['jobs']:>9,.0f} jobs: {told['peak']:.0f} MiB, {above:.0f} above imports; "
+            f"{told['packages']:.0f} packages, {told['seconds']:.1f} s\n"
         )
+        sys.stdout.flush()
+    small, large = runs
+    above = (large["peak"] - large["imports"]) / (small["peak"] - small["imports"])
+    sys.stdout.write(f"growth: {large['peak'] / small['peak']:.2f} in all, {above:.2f} above imports\n")
 
 
 if __name__ == "__main__":

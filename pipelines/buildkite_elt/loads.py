@@ -20,7 +20,7 @@ from buildkite_ci.choice import Choice, Filter
 from buildkite_ci.errors import NotFound, Passing
 from buildkite_ci.wire import GRAPHQL_URL, REST_URL
 
-from . import database
+from . import database, warehouse
 from .stop import Stop
 from .warehouse import DLT, Busy, LoadFailed, Target, alone, named, pipeline, retire_empty
 
@@ -184,7 +184,7 @@ def _organization(
         outcome.failed = {table: str(error) for table, error in report.failed.items()}
         outcome.warnings = books.leaving(run, origin.retention, datetime.now(UTC))
         with named(target):
-            pipe.run(books.of(run, outcome, began))
+            warehouse.run(pipe, books.of(run, outcome, began))
     return outcome
 
 
@@ -202,7 +202,7 @@ def _packages(pipe: Pipeline, run: Run, tables: tuple[str, ...], target: Target,
         while wanted:
             run.report.more = False
             with named(target):
-                pipe.run(source(run, wanted))
+                warehouse.run(pipe, source(run, wanted))
             retire_empty(pipe, run.report, run.organization)
             outcome.packages += 1
             run.sweep = False

@@ -66,7 +66,7 @@ class Lists:
         rows, some = self._rows(table, errand, choice)
         rows = min(rows, choice.at_most or errand.at_most)
         if not by_twin(table, errand, self.probe.wire):
-            return Cost(rows)
+            return Cost(rows, rows=rows if errand.log else None)
         if not rows or not some:
             return Cost(rows=0)
         tasted = taste(self.probe, table, errand, spread(some, SAMPLE))

@@ -37,6 +37,8 @@ DLT = {
 
 MEMORY = "128MB"
 """What DuckDB may hold while it loads, before it spills to disk; it would keep most of the file otherwise."""
+MORE = "70%"
+"""What it may hold of this machine's memory where a package does not fit: a few very large rows are enough for that."""
 
 
 class Busy(BuildkiteError):
@@ -143,12 +145,26 @@ def _finished(pipe: Pipeline) -> bool:
         return False
     try:
         if pipe.has_pending_data:
-            pipe.run()
+            run(pipe)
     except PipelineStepFailed as error:
         if not isinstance(error.exception, StorageException):
             raise
         return False
     return True
+
+
+def run(pipe: Pipeline, data: Any = None) -> None:
+    """Extract and load `data`, or what is pending. Where DuckDB has not memory enough for a package, with more."""
+    from dlt.pipeline.exceptions import PipelineStepFailed
+
+    try:
+        pipe.run(data)
+    except PipelineStepFailed as error:
+        settings = getattr(pipe.destination.config_params.get("credentials"), "global_config", None)
+        if "Out of Memory Error" not in str(error) or not settings or settings["memory_limit"] == MORE:
+            raise
+        settings["memory_limit"] = MORE
+        pipe.run()
 
 
 def _destination(target: Target) -> Any:
