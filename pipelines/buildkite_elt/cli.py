@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from . import __version__
 from .loading import load, plan, verify
+from .log_commands import logs
 from .options import DATABASE, DATASET, Database, Dataset, Json, Organization, Seed, TokenFile
 
 DEBUG = "BUILDKITE_ELT_DEBUG"
@@ -190,6 +191,7 @@ def tables(
 
 for command in (load, plan, verify):
     app.command()(command)
+app.add_typer(logs, name="logs")
 
 
 @app.command()
