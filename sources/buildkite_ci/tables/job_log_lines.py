@@ -1,7 +1,9 @@
 """Lines of job logs: when, in which section, and what a reader sees of each, without escape codes.
 
-A progress bar's line holds what it showed last. `flags` is a sum: 1 opens a section, 2 `^^^ +++`, 4 command, 8 comment,
-16 written over, 32 was not UTF-8, 64 cut in the middle, 128 the log's last line without its end, 256 error, 512 image.
+A progress bar's line holds what it showed last. `at` is a word of DuckDB's SQL: write `"at"`, or `l.at`.
+
+`flags` is a sum: 1 opens a section, 2 `^^^ +++`, 4 command, 8 comment, 16 written over, 32 was not UTF-8, 64 cut in the
+middle, 128 the log's last line without its end, 256 error, 512 image.
 """
 
 from ..table import Inside, Table, col
