@@ -189,6 +189,7 @@ class TestNumbers:
                 {"pytest_failed": 3, "pytest_passed": 120, "pytest_skipped": 2, "pytest_seconds": 4.56},
             ),
             ("=== 1 passed, 2 errors in 0.10s ===", {"pytest_passed": 1, "pytest_errors": 2, "pytest_seconds": 0.1}),
+            ("2 failed, 1 passed in 0.64s", {"pytest_failed": 2, "pytest_passed": 1, "pytest_seconds": 0.64}),
             ("Ran 12 tests in 0.123s", {"unittest_tests": 12, "unittest_seconds": 0.123}),
             ("Tests:       1 failed, 12 passed, 13 total", {"jest_failed": 1, "jest_tests": 13}),
             ("Time:        3.21 s, estimated 4 s", {"jest_seconds": 3.21}),
@@ -259,6 +260,8 @@ class TestFile:
             ("rustc says ACME-1", "ours"),
         ]
         assert told.signatures[0].name == "acme"
+        several = Signatures.read(file(signature("x", "").replace("''''''", "['(?i)a1', 'b2']")))
+        assert [row["text"] for row in matches(b"A1\nb2\nB2\nxb2\n", several)] == ["A1", "b2"]
         last = Signatures.read(more, file(signature("acme", "", "") + signature("new", "rustc")))
         assert [row["signature"] for row in matches(log, last)] == ["error", "new"]
 
@@ -291,7 +294,12 @@ class TestFile:
             ("[[number]]\nname = 'n'\npattern = '(a)'\nweight = 1\n", "number 'n' has the key 'weight'"),
             ("[signature]\nname = 'x'\n", r"'signature' is neither \[\[signature\]\]"),
             ("color = 1\n", "'color' is neither"),
-            ("first = 'a'\n", "first is to be a list of patterns"),
+            ("first = [1]\n", "first is to be a list of patterns"),
+            ("[[signature]]\nname = 'x'\npattern = []\n", "signature 'x' needs a pattern that is a text or a list"),
+            (
+                signature("x", "a").replace("'''a'''", "['a', '(']"),
+                "signature 'x' has a pattern that RE2 does not read",
+            ),
             ("first = ['(']\n", "first has a pattern that RE2 does not read"),
             ("x", "is not TOML"),
         ],

@@ -17,11 +17,15 @@ AHEAD = (
     r"|#\d+ (?:\d+\.\d+ )?|[\w.-]+ +\| |\[gw\d+\] +\[ *\d+%\] "
 )
 """What may stand before a line's own words: a moment, a step of a docker build, a container's name, pytest's worker."""
+LEAD = r"[^\w/]*"
+"""What may stand before that in what `first` tells: blanks, bullets and the like."""
 KEYS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "signature": {"name": str, "pattern": str, "class": str, "weight": (int, float)},
     "number": {"name": str, "pattern": str, "unit": str},
 }
 """The tables of a file, and their keys; only `unit` may be missing, and all but the name of what is switched off."""
+WORDS = {"weight": "number", "pattern": "text or a list of texts"}
+"""What a key is to be that is not just a text."""
 
 Rows = dict[str, dict[str, Any]]
 
@@ -37,21 +41,27 @@ class File(NamedTuple):
 def read(path: Path) -> File:
     """Raises BadInput, with the file and the name, for what cannot be meant."""
     told, found = toml(path), {table: Rows() for table in KEYS}
-    first = told.pop("first", [])
-    if not isinstance(first, list) or not all(isinstance(pattern, str) for pattern in first):
-        raise BadInput(f"{path}: first is to be a list of patterns")
-    for pattern in first:
-        if fault := pattern_fault("first", pattern):
-            raise BadInput(f"{path}: first {fault}: {pattern!r}")
+    first = joined(told.pop("first", ""))
+    fault = pattern_fault("first", first) if isinstance(first, str) else "is to be a list of patterns"
+    if first != "" and fault:
+        raise BadInput(f"{path}: first {fault}")
     for table, rows in told.items():
         if table not in KEYS or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise BadInput(f"{path}: {table!r} is neither [[signature]] nor [[number]]")
         for row in rows:
+            row = {**row, "pattern": joined(row.get("pattern"))}
             fault = row_fault(table, row) or ("is there twice" if row["name"] in found[table] else "")
             if fault:
                 raise BadInput(f"{path}: {table} {row.get('name')!r} {fault}")
             found[table][row["name"]] = row
-    return File(found["signature"], found["number"], alternation(first) if first else "")
+    return File(found["signature"], found["number"], whole(f"{LEAD}(?:{first})") if first else "")
+
+
+def joined(pattern: Any) -> Any:
+    """One pattern of a list of them; whatever else it is stays as it is."""
+    if isinstance(pattern, list) and pattern and all(isinstance(one, str) for one in pattern):
+        return "|".join(f"(?:{one})" for one in pattern)
+    return pattern
 
 
 def toml(path: Path) -> dict[str, Any]:
@@ -71,7 +81,7 @@ def row_fault(table: str, row: Mapping[str, Any]) -> str:
         if key not in keys:
             return f"has the key {key!r}; it may have {', '.join(keys)}"
         if not isinstance(row.get(key), keys[key]) or isinstance(row[key], bool):
-            return f"needs a {key} that is a {'number' if key == 'weight' else 'text'}"
+            return f"needs a {key} that is a {WORDS.get(key, 'text')}"
         if row[key] == "" and key != "pattern":
             return f"has an empty {key}"
     if not 0 <= row.get("weight", 0) <= 1:
