@@ -120,6 +120,7 @@ def origin(
     """Where to load from; asks the API for the organization where none is named and the token sees exactly one."""
     wanted, (rest_url, graphql_url), value = slugs(organizations), urls(), token(file)
     from .choices import filtered
+    from .views import DATA
 
     hash_key = secret(key, "--hash-key-file") if key else str(_from_dlt("hash_key", *SECTION) or "")
     shown = [name.strip() for name in ",".join(show).split(",") if name.strip()]
@@ -129,7 +130,10 @@ def origin(
     if not wanted:
         with Wire(value, rest_url, graphql_url, sleep=sleep) as one:
             wanted = slugs(_only(seen(one)))
-    return Origin(wanted, value, rest_url, graphql_url, tuple(shown), hash_key, filter=filtered())
+    own = section("views")
+    for name in own:
+        _among(name, list(DATA), "[sources.buildkite_ci.views]")
+    return Origin(wanted, value, rest_url, graphql_url, tuple(shown), hash_key, filter=filtered(), views=own)
 
 
 def _only(found: list[str]) -> list[str]:

@@ -43,7 +43,7 @@ class Origin:
     reserve: the part of each rate limit that is left for others. limits: what this load may spend at most. again:
     builds since `since` are read again, those that are here too. retention: how long Buildkite keeps builds (30, 90 or
     365 days, by plan), for a warning before it is too late. choices: by table, what of it is wanted. filter: the
-    pipelines that are asked one by one.
+    pipelines that are asked one by one. views: a user's own files of the tables that are data (views.DATA).
     """
 
     organizations: tuple[str, ...]
@@ -58,6 +58,7 @@ class Origin:
     retention: timedelta | None = None
     choices: Mapping[str, Choice] = field(default_factory=dict)
     filter: Filter = field(default_factory=Filter)
+    views: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -185,7 +186,20 @@ def _organization(
         outcome.warnings = books.leaving(run, origin.retention, datetime.now(UTC))
         with named(target):
             warehouse.run(pipe, books.of(run, outcome, began))
+            if target.destination == "duckdb":
+                outcome.warnings |= _views(pipe, origin, target)
     return outcome
+
+
+def _views(pipe: Pipeline, origin: Origin, target: Target) -> dict[str, str]:
+    """Make the views anew: {view: why it could not be made}."""
+    from . import views
+
+    tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s AND table_type = 'BASE TABLE'"
+    with pipe.sql_client() as client:
+        there = [name for (name,) in client.execute_sql(tables, target.dataset) or ()]
+        failed = views.create(client.execute_sql, target.dataset, there, origin.views)
+    return {name: f"The view {name} could not be made: {why}" for name, why in failed.items()}
 
 
 def _packages(pipe: Pipeline, run: Run, tables: tuple[str, ...], target: Target, outcome: Outcome) -> None:

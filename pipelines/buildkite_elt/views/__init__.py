@@ -55,7 +55,8 @@ class View:
             if not isinstance(node, exp.Table) or node.db or node.name not in self.reads:
                 return node
             if node.name in self.without and node.name not in there:
-                return sqlglot.parse_one(empty(node.name), read="duckdb").subquery(node.alias_or_name)
+                nothing = sqlglot.parse_one(empty(node.name), read="duckdb")
+                return exp.Subquery(this=nothing, alias=exp.TableAlias(this=exp.to_identifier(node.alias_or_name)))
             node.set("db", exp.to_identifier(dataset, quoted=True))
             return node
 
@@ -152,13 +153,23 @@ def _literal(text: str, kind: str) -> str:
     return exp.Literal.string(text).sql() if kind == "TEXT" else str(float(text) if kind == "DOUBLE" else int(text))
 
 
-def create(execute: Callable[[str], Any], dataset: str, there: Iterable[str], files: Mapping[str, str]) -> list[str]:
-    """Make the views of a DuckDB file anew; their names."""
+def create(
+    execute: Callable[[str], Any], dataset: str, there: Iterable[str], files: Mapping[str, str]
+) -> dict[str, str]:
+    """Make the views of a DuckDB file anew. Those that cannot be made, and why: what they read is of an older load."""
     for statement in data(dataset, files):
         execute(statement)
-    made = []
+    failed: dict[str, str] = {}
     for name, texts in statements(dataset, there):
-        for text in texts:
-            execute(text)
-        made.append(name)
-    return made
+        try:
+            for text in texts:
+                execute(text)
+        except Exception as error:  # dlt's or DuckDB's, by who executes it
+            if not BINDER.search(str(error)):
+                raise
+            failed[name] = str(error).splitlines()[0]
+    return failed
+
+
+BINDER = re.compile(r"(Binder|Catalog) Error")
+"""A column or a table is not there."""
