@@ -39,7 +39,7 @@ format: $(READY) ## Style, mended
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-docs: $(READY) ## docs/tables.md and README's scopes, from the tables themselves
+docs: $(READY) ## docs/tables.md, docs/views.md and README's scopes, from the tables and views themselves
 	@$(BIN)/python -c 'from pathlib import Path; from buildkite_elt import describe; describe.write(Path())'
 
 bench-cost: $(READY) ## docs/benchmarks.md: requests and losses of ours and of others, some minutes

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from buildkite_elt import describe
+from buildkite_elt import describe, view_docs
 
 ROOT = Path(__file__).parents[1]
 KERNEL = ROOT / "sources" / "buildkite_ci"
@@ -217,6 +217,8 @@ def test_what_make_docs_writes_is_as_the_tables_are() -> None:
     told = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert told == describe.markdown(), "a table has changed: run `make docs`"
+    shown = (ROOT / "docs" / "views.md").read_text(encoding="utf-8")
+    assert shown == view_docs.markdown(), "a view has changed: run `make docs`"
     assert readme == describe.written(readme), "a table has changed: run `make docs`"
 
 

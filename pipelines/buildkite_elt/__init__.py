@@ -6,13 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .database import connect
+    from .frames import connect
     from .loads import Origin, Target, load
     from .standin import Standin
 
 __version__ = "0.1.0"
 
-HOMES = {"load": "loads", "Origin": "loads", "Target": "loads", "connect": "database", "Standin": "standin"}
+HOMES = {"load": "loads", "Origin": "loads", "Target": "loads", "connect": "frames", "Standin": "standin"}
 """The public names -> the module that each is from. Importing any of those costs a second, importing this nothing."""
 
 __all__ = ["Origin", "Standin", "Target", "__version__", "connect", "load"]

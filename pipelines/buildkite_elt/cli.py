@@ -189,6 +189,20 @@ def tables(
         describe.tell(name)
 
 
+@app.command()
+def views(
+    name: Annotated[str, typer.Argument(help="One view, with its columns and its SQL.")] = "",
+    json: Json = False,
+) -> None:
+    """Every view: which question it answers, its grain and what a row says; or one with its columns and its SQL."""
+    from . import show, view_docs
+
+    if json:
+        show.as_json(view_docs.described(name) if name else view_docs.listed())
+    else:
+        view_docs.tell(name)
+
+
 for command in (load, plan, verify):
     app.command()(command)
 app.add_typer(logs, name="logs")

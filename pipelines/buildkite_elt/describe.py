@@ -71,8 +71,11 @@ def written(readme: str) -> str:
 
 
 def write(root: Path) -> None:
-    """`make docs`: docs/tables.md, and the table of scopes in README.md."""
+    """`make docs`: docs/tables.md, docs/views.md, and the table of scopes in README.md."""
+    from . import view_docs
+
     (root / "docs" / "tables.md").write_text(markdown(), encoding="utf-8")
+    (root / "docs" / "views.md").write_text(view_docs.markdown(), encoding="utf-8")
     readme = root / "README.md"
     readme.write_text(written(readme.read_text(encoding="utf-8")), encoding="utf-8")
 

@@ -41,6 +41,7 @@ def tables(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
     """The dataset's tables -> their columns, without dlt's own tables."""
     sql = (
         "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() "
+        "JOIN duckdb_tables() USING (database_oid, schema_oid, table_oid, schema_name, table_name) "
         "WHERE schema_name = current_schema() AND NOT starts_with(table_name, '_dlt') GROUP BY ALL ORDER BY ALL"
     )
     return dict(connection.execute(sql).fetchall())
