@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 import pyarrow as pa
 import pytest
 
+from buildkite_ci import redaction
 from buildkite_ci.errors import BadInput
 from buildkite_ci.redaction import KNOWN, MASK, Redactor, archive
 
 WORD = "aB3" * 14
+FRAME = 1 << 16
+"""Shorter than it is in earnest, as is SEAM."""
 SECRETS = {
     "buildkite": (f"token bkua_{WORD} x", f"bkua_{WORD}"),
     "github": (f"ghp_{WORD}", f"ghp_{WORD}"),
@@ -71,10 +75,43 @@ def test_a_pattern_of_the_user_is_used_and_a_bad_one_is_told() -> None:
             Redactor([("ours", pattern)])
 
 
+def raw(frames: Iterable[bytes]) -> bytes:
+    with pa.input_stream(pa.py_buffer(b"".join(frames)), compression="zstd") as stream:
+        told: bytes = stream.read()
+        return told
+
+
 def test_the_archive_is_the_log_but_for_its_secrets() -> None:
     marker, text = b"\x1b_bk;t=1745322209921\x07", SECRETS["github"][0].encode()
     log = marker + b"told\r\n" + marker + text[:9] + b"\x1b[0m" + text[9:] + b"\n" + marker + b"\xff end"
-    frames = list(archive([log[:20], log[20:]], Redactor()))
-    with pa.input_stream(pa.py_buffer(b"".join(frames)), compression="zstd") as stream:
-        kept = stream.read()
-    assert kept == marker + b"told\r\n" + marker + MASK.encode() + b"\n" + marker + b"\xff end"
+    assert (
+        raw(archive([log[:20], log[20:]], Redactor()))
+        == marker + b"told\r\n" + marker + MASK.encode() + b"\n" + marker + b"\xff end"
+    )
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "FRAME", FRAME)
+    monkeypatch.setattr(redaction, "SEAM", 1 << 10)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("kind", SECRETS)
+@pytest.mark.parametrize("filler", [b"x ", b"-+"])
+def test_a_secret_that_lies_over_the_end_of_a_frame_is_not_in_the_archive(kind: str, filler: bytes) -> None:
+    text, secret = (some.encode() for some in SECRETS[kind])
+    inside = text.index(secret)
+    for begin in (FRAME - inside, FRAME - inside - len(secret) // 2, FRAME - len(text) + 1):
+        log = b" ".join((filler * (begin // 2), text, filler * 2000))
+        kept = raw(archive([log[at : at + 9000] for at in range(0, len(log), 9000)], Redactor()))
+        assert secret not in kept
+        assert kept.count(MASK.encode()) == 1
+        assert kept.startswith(filler * 100)
+        assert kept.endswith(filler * 100)
+
+
+@pytest.mark.usefixtures("small")
+def test_without_a_redactor_the_archive_has_a_long_line_byte_by_byte() -> None:
+    log = b"\x1b[32m" * (FRAME // 2) + b"\n"
+    assert raw(archive([log])) == log

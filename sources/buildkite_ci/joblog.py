@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -33,8 +34,6 @@ MOST = 1 << 17
 """Lines that are read at once: a log of nothing but LF is not to take more memory than others."""
 OVERLAP = 22
 """The bytes of a marker that may stand at a block's end without being all of it."""
-np.empty(31 << 20, np.uint8)
-"""Bytes that are given back at once, never written: glibc's malloc then keeps what a block takes for the next one."""
 COUNTED_FROM_END = ("line", "group_number", "number", "first_line", "last_line")
 
 
@@ -122,6 +121,7 @@ def read_many(
     errors: Callable[[Any], Any] | None = None,
 ) -> Iterator[Batch]:
     """(job id, log) after (job id, log): small ones together, with the same rows as if each were read alone."""
+    _keep_memory()
     how, size, held = How(redactor, errors), 0, list[tuple[str, bytes]]()
     for job, log in logs:
         if held and size + len(log) > BLOCK:
@@ -209,6 +209,7 @@ def _unended(lines: Lines, line: Any) -> None:
 
 def chunks(blocks: Iterable[Bytes]) -> Iterator[Chunk | Long]:
     """Whole lines, about BLOCK bytes of them, and lines that are longer than LONG; the last may lack its LF."""
+    _keep_memory()
     held, long = Chunk(), None
     for step in (memoryview(block)[at : at + STEP] for block in blocks for at in range(0, len(block), STEP)):
         more: Bytes = step
@@ -232,6 +233,16 @@ def chunks(blocks: Iterable[Bytes]) -> Iterator[Chunk | Long]:
                 held.add(rest)
     if long or held.size:
         yield long or held
+
+
+@cache
+def _keep_memory() -> None:
+    """glibc keeps freed memory up to twice the largest piece that was freed (32 MiB at most), else asks for it anew.
+
+    These bytes are given back at once and never written, so they cost nothing; the blocks that follow are read 7 %
+    faster.
+    """
+    np.empty(31 << 20, np.uint8)
 
 
 class Chunk:

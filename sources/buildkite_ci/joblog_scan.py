@@ -1,9 +1,9 @@
 """Lines from a buffer of log bytes, with arrays: what `joblog_spec.line` says of each, many times faster.
 
-One pass finds the control characters. A line that holds nothing but a marker in front and CRs at its end is one slice
-of the buffer; of the others only the control characters are looked at, and what is left between the escapes are the
-slices. One `take` copies all slices, and its offsets at the lines' ends are the text column. Rare lines (a cursor that
-moves within the line, links and images, odd markers, more than LONG bytes) are read by the specification itself.
+One pass finds the control characters; from then on only these are looked at. What is left between the escapes are
+slices of the buffer, of most lines a single one from the marker in front to the CR. One `take` copies all slices, and
+its offsets at the lines' ends are the text column. Rare lines (a cursor that moves within the line, links and images,
+odd markers, more than LONG bytes) are read by the specification itself.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Ints = npt.NDArray[np.int64]
-    Words = npt.NDArray[np.uint64]
+    Words = npt.NDArray[Any]  # of np.uint64
     Bytes = npt.NDArray[np.uint8]
     Bools = npt.NDArray[np.bool_]
 
@@ -67,52 +67,47 @@ class Buffer:
         self.words: Words = np.ndarray(size + PAD - 7, "<u8", data, strides=(1,))
         """The eight bytes from each place on."""
         # By slices that stay in the processor's cache.
-        slices = ((at, data[at : min(at + SLICE, size)]) for at in range(0, size, SLICE))
+        slices = ((at, data[at : min(at + SLICE, size)]) for at in range(0, max(size, 1), SLICE))
         self.at: Ints = np.concatenate([np.flatnonzero(part < 32) + at for at, part in slices])
         self.byte = data.take(self.at)
         if TAB in self.byte:
             self.at = self.at[self.byte != TAB]
             self.byte = data.take(self.at)
         self.last = np.flatnonzero(self.byte == LF)
-        self.first = np.append(0, self.last[:-1] + 1)
+        self.first = np.append(0, self.last + 1)[:-1]
         self.end = self.at.take(self.last)
-        self.start = np.append(0, self.end[:-1] + 1)
+        self.start = np.append(0, self.end + 1)[:-1]
 
     def stamps(self, at: Ints) -> Ints:
         """The milliseconds of the markers that begin at these places, if `ESC _ bk;t=`, and 13 digits; else NONE."""
         head, middle, tail = self.words[at], self.words[at + 4], self.words[at + 12]
-        middle = (middle & u64(0xFFFF_FFFF_FF00_0000)) | u64(0x30_3030)
-        good = (head & u64(0x00FF_FFFF_FFFF_FFFF) == word(b"\x1b_bk;t=")) & digits(middle) & digits(tail)
+        middle = (middle & 0xFFFF_FFFF_FF00_0000) | 0x30_3030
+        good = (head & 0x00FF_FFFF_FFFF_FFFF == word(b"\x1b_bk;t=")) & digits(middle) & digits(tail)
         return np.where(good, number(middle) * 100_000_000 + number(tail), NONE)
 
 
-def u64(value: int) -> np.uint64:
-    return np.uint64(value)
-
-
-def word(text: bytes) -> np.uint64:
-    return np.uint64(int.from_bytes(text, "little"))
+def word(text: bytes) -> int:
+    return int.from_bytes(text, "little")
 
 
 def digits(words: Words) -> Bools:
     """Whether all eight bytes are digits."""
-    high = u64(0xF0F0_F0F0_F0F0_F0F0)
-    zeros = u64(0x3030_3030_3030_3030)
-    good: Bools = (words & high == zeros) & ((words + u64(0x0606_0606_0606_0606)) & high == zeros)
+    high, zeros = 0xF0F0_F0F0_F0F0_F0F0, 0x3030_3030_3030_3030
+    good: Bools = (words & high == zeros) & ((words + 0x0606_0606_0606_0606) & high == zeros)
     return good
 
 
 def number(words: Words) -> Ints:
     """The number that eight digits are."""
-    words = ((words & u64(0x0F0F_0F0F_0F0F_0F0F)) * u64(2561)) >> u64(8)
-    words = ((words & u64(0x00FF_00FF_00FF_00FF)) * u64(6553601)) >> u64(16)
-    return (((words & u64(0x0000_FFFF_0000_FFFF)) * u64(42949672960001)) >> u64(32)).astype(np.int64)
+    words = ((words & 0x0F0F_0F0F_0F0F_0F0F) * 2561) >> 8
+    words = ((words & 0x00FF_00FF_00FF_00FF) * 6553601) >> 16
+    return (((words & 0x0000_FFFF_0000_FFFF) * 42949672960001) >> 32).astype(np.int64)
 
 
 def parameters(words: Words) -> Ints:
     """How many of eight bytes, from the first on, are a CSI's before its final one: 0x20 to 0x3F."""
-    other = (words | (~words << u64(1)) | (words >> u64(1))) & u64(0x4040_4040_4040_4040)
-    count: Ints = np.bitwise_count(other ^ (other - u64(1))).astype(np.int64) >> 3
+    other = (words | (~words << 1) | (words >> 1)) & 0x4040_4040_4040_4040
+    count: Ints = np.bitwise_count(other ^ (other - 1)).astype(np.int64) >> 3
     return count
 
 
@@ -128,22 +123,12 @@ def csi_end(buffer: Buffer, at: Ints) -> Ints:
     return at
 
 
-def charset_end(buffer: Buffer, at: Ints) -> Ints:
-    """Where, from these places on, the first byte is that is not 0x20 to 0x2F."""
-    at = at.copy()
-    more = np.arange(len(at))
-    while len(more):
-        more = more[buffer.bytes.take(at[more]) >> 4 == 2]
-        at[more] += 1
-    return at
-
-
 class Pieces(NamedTuple):
-    """Slices of the buffer in their order, how many of them each line has, and what else was seen."""
+    """Slices of the buffer in their order, each line's first one, and which lines are overwritten, and which rare."""
 
     start: Ints
     end: Ints
-    per_line: Ints
+    first: Ints
     overwritten: Ints
     rare: Ints
 
@@ -154,13 +139,12 @@ def scan(buffer: Buffer, starts: Ints, base: int = NONE) -> Lines:
     end, flags = at.copy(), np.zeros(len(at), np.int32)
     pieces = _pieces(buffer, at, end)
     flags[pieces.overwritten] |= Flag.OVERWRITTEN
-    first = np.append(0, np.cumsum(pieces.per_line))
-    text = _copied(buffer, pieces, first)
+    text = _copied(buffer, pieces)
     if len(pieces.rare):
         text = _rare(buffer, pieces.rare, text, (at, end, flags), starts, base)
     text, bad = _valid(text)
     flags[bad] |= Flag.BAD_UTF8
-    _meaning(buffer, text, flags, pieces, first)
+    _meaning(buffer, text, flags, pieces)
     return Lines(text, at, end, flags, buffer.end - buffer.start + 1)
 
 
@@ -170,75 +154,50 @@ def _pieces(buffer: Buffer, at: Ints, end: Ints) -> Pieces:
     start, first, stop = buffer.start + MARKER * stamped, buffer.first + 2 * stamped, buffer.end
     cr = (buffer.bytes.take(stop - 1) == CR) & (stop > start)
     stop = stop - cr - (cr & (buffer.bytes.take(stop - 2) == CR) & (stop > start + 1))
-    others = buffer.last - first - (buffer.end - stop)
-    long = buffer.end - buffer.start > LONG
-    count = np.where(long, 0, others == 0)
-    mixed = np.flatnonzero((others > 0) & ~long)
-    if not len(mixed):
-        whole = np.flatnonzero(count)
-        return Pieces(start[whole], stop[whole], count, mixed, np.flatnonzero(long))
-    tokens = Tokens(buffer, mixed, start[mixed], first[mixed], others[mixed] + 1)
-    whole = np.flatnonzero(count)
-    count[mixed], pieces, over, rare = _mixed(buffer, tokens, at, end)
-    places = np.cumsum(count)
-    starts, stops = np.empty((2, places[-1]), np.int64)
-    places = places.take(whole) - 1
-    parts = np.ones(len(starts), np.bool_)
-    parts[places] = False
-    starts[places], stops[places] = start.take(whole), stop.take(whole)
-    places = np.flatnonzero(parts)
-    starts[places], stops[places] = tokens.gap.take(pieces), tokens.place.take(pieces)
-    return Pieces(starts, stops, count, over, np.concatenate((np.flatnonzero(long), rare)))
-
-
-class Tokens:
-    """Control characters of lines that have some within them, the last one's being what ends the line.
-
-    place, byte: where it stands and which it is. gap: where what stands before it begins. line: which of the lines.
-    """
-
-    def __init__(self, buffer: Buffer, lines: Ints, start: Ints, first: Ints, sizes: Ints) -> None:
-        self.lines, self.start, self.tail = lines, start, np.cumsum(sizes) - 1
-        self.head = self.tail - sizes + 1
-        self.line = np.repeat(np.arange(len(sizes)), sizes)
-        token = np.arange(len(self.line)) + np.repeat(first - self.head, sizes)
-        self.place, self.byte = buffer.at.take(token), buffer.byte.take(token)
-
-
-def _mixed(buffer: Buffer, tokens: Tokens, at: Ints, end: Ints) -> tuple[Ints, Ints, Ints, Ints]:
-    """Of lines with more in them: how many pieces each has, the tokens that these stand before, and which of the lines
-    are overwritten, and which are rare."""
-    stop, clear, rare, markers, stamps = _escapes(buffer, tokens.place, tokens.byte, tokens.line)
-    place, line = tokens.place, tokens.line
-    seen = tokens.lines[line[markers]]
+    # The tokens: of each line its control characters behind the marker, up to the first of CR CR LF. That is the only
+    # one in most lines.
+    sizes = buffer.last - first - (buffer.end - stop) + 1
+    tail = np.cumsum(sizes) - 1
+    head = tail - sizes + 1
+    line = np.repeat(np.arange(len(sizes)), sizes)
+    token = np.arange(len(line)) + np.repeat(first - head, sizes)
+    place, byte = buffer.at.take(token), buffer.byte.take(token)
+    after, clear, rare, markers, stamps = _escapes(buffer, place, byte, line)
+    seen = line[markers]
     end[seen] = stamps
-    first = np.flatnonzero(at[seen] == NONE)[::-1]
-    at[seen[first]] = stamps[first]
-    gap = tokens.gap = np.empty_like(stop)
-    np.maximum.accumulate(stop[:-1], out=gap[1:])
-    gap[tokens.head] = tokens.start
-    active = place >= gap
-    keep = place > gap
+    new = np.flatnonzero(at[seen] == NONE)[::-1]
+    at[seen[new]] = stamps[new]
+    # The gaps: what stands before each token, from where the escapes before it end; a token within one has none.
+    gap = np.empty_like(after)
+    np.maximum.accumulate(after[:-1], out=gap[1:])
+    gap[head] = start
+    active, keep = place >= gap, place > gap
+    # Of lines that are cleared only the last segment is kept; nothing of rare ones.
     clear &= active
-    clear[tokens.tail] = False
-    over = place[:0]
-    cleared = np.zeros(len(tokens.lines), np.bool_)
-    cleared[line[clear]] = True
-    some = np.flatnonzero(cleared.take(line))
+    clear[tail] = False
+    some = np.flatnonzero(_with(clear, line, len(sizes)).take(line))
+    over = some
     if len(some):
         keep[some], over = _last_seen(buffer, gap[some], place[some], clear[some], line[some])
-    rares = np.unique(line[rare & active])
+    strange = _with(rare & active, line, len(sizes)) | (buffer.end - buffer.start > LONG)
+    rares = np.flatnonzero(strange)
     if len(rares):
-        keep &= ~np.isin(line, rares)
-    pieces = np.flatnonzero(keep)
-    counts = np.bincount(line.take(pieces), minlength=len(tokens.lines))
-    return counts, pieces, tokens.lines[over], tokens.lines[rares]
+        keep &= ~strange.take(line)
+    kept = np.flatnonzero(keep)
+    return Pieces(gap.take(kept), place.take(kept), np.append(0, np.cumsum(keep).take(tail)), over, rares)
+
+
+def _with(some: Bools, line: Ints, lines: int) -> Bools:
+    """Which of so many lines have some of these tokens."""
+    found = np.zeros(lines, np.bool_)
+    found[line[some]] = True
+    return found
 
 
 def _last_seen(buffer: Buffer, start: Ints, stop: Ints, clear: Bools, line: Ints) -> tuple[Bools, Ints]:
     """Which slices are of the last segment of their line that is not blank; and the lines with others."""
     head = np.flatnonzero(np.diff(line, prepend=-1))
-    segment = np.cumsum(clear) - clear
+    segment: Ints = np.cumsum(clear) - clear
     shown = _shown(buffer, start, stop)
     latest = np.maximum.reduceat(np.where(shown, np.arange(len(line)), -1), head)
     latest = segment.take(np.where(latest < 0, head, latest))
@@ -274,13 +233,12 @@ def _escapes(buffer: Buffer, place: Ints, byte: Bytes, line: Ints) -> tuple[Ints
     csi, begin, close = csi[others], begin[others], close[others]
     clear[csi], rare[csi] = _clearing(buffer, begin, close - begin, final[others])
     charset = escapes[kind == CHARSET]
-    if len(charset):
-        close = charset_end(buffer, place[charset] + 1)
-        final = buffer.bytes.take(close)
-        stop[charset] = close + ((final >= 0x30) & (final < 0x7F))
+    final = buffer.bytes.take(place[charset] + 2)
+    stop[charset] += (final >= 0x30) & (final < 0x7F)
+    rare[charset] = final >> 4 == 2
     strings = escapes[kind == STRING]
     ends = np.flatnonzero((byte == ESC) | (byte == BEL))
-    follower = np.append(ends, len(place) - 1)[np.flatnonzero(byte.take(ends) == ESC)[kind == STRING] + 1]
+    follower = np.append(ends, len(place) - 1)[np.searchsorted(ends, strings, "right")]
     close = place[follower]
     two = (byte[follower] == ESC) & (buffer.bytes.take(close + 1) == ord("\\"))
     closed = (line[follower] == line[strings]) & (two | (byte[follower] == BEL))
@@ -288,9 +246,9 @@ def _escapes(buffer: Buffer, place: Ints, byte: Bytes, line: Ints) -> tuple[Ints
     strings, close = strings[closed], close[closed]
     head = buffer.words[place[strings] + 1]
     stamps = np.where(close - place[strings] == MARKER - 1, buffer.stamps(place[strings]), NONE)
-    marker = head & u64(0xFFFF_FFFF) == word(b"_bk;")
-    picture = (head & u64(0xFFFF_FFFF) == word(b"]133")) & (head & u64(0xFF_0000_0000) >= u64(0x37_0000_0000))
-    rare[strings] = (marker & (stamps == NONE)) | picture
+    marker = head & 0xFFFF_FFFF == word(b"_bk;")
+    shows = (head & 0xFFFF_FFFF == word(b"]133")) & (head & 0xFF_0000_0000 >= 0x37_0000_0000)
+    rare[strings] = (marker & (stamps == NONE)) | shows
     return stop, clear, rare, strings[stamps != NONE], stamps[stamps != NONE]
 
 
@@ -305,8 +263,8 @@ def _clearing(buffer: Buffer, begin: Ints, parameters: Ints, final: Bytes) -> tu
     return erases | to_begin | np.frombuffer(CLEARING, np.bool_).take(final), moves
 
 
-def _copied(buffer: Buffer, pieces: Pieces, first: Ints) -> Any:
-    """The binary column of the lines whose pieces begin at `first`: all of it copied by one take of every other."""
+def _copied(buffer: Buffer, pieces: Pieces) -> Any:
+    """The binary column of the lines: all of it copied by one take of every other slice."""
     count = len(pieces.start)
     between = np.zeros(2 * max(count, 1), np.int32)
     between[0 : 2 * count : 2], between[1 : 2 * count : 2] = pieces.start, pieces.end
@@ -314,7 +272,9 @@ def _copied(buffer: Buffer, pieces: Pieces, first: Ints) -> Any:
     slices = pa.Array.from_buffers(pa.binary(), len(between) - 1, parts)
     _, offsets, data = slices.take(pa.array(np.arange(0, len(between), 2, dtype=np.int32))).buffers()
     ends = np.frombuffer(offsets, np.int32, count + 1)
-    return pa.Array.from_buffers(pa.binary(), len(first) - 1, [None, pa.py_buffer(ends.take(first)), data])
+    return pa.Array.from_buffers(
+        pa.binary(), len(pieces.first) - 1, [None, pa.py_buffer(ends.take(pieces.first)), data]
+    )
 
 
 def _rare(
@@ -343,9 +303,8 @@ def _specified(buffer: Buffer, rare: Ints, end: Ints, starts: Ints, base: int) -
     for index, begin in zip(rare.tolist(), log.tolist(), strict=True):
         latest = max(int(before[index]), mine)
         stamp = int(end[latest]) if latest >= begin else base if begin == 0 else NONE
-        yield any_line(
-            buffer.bytes[buffer.start[index] : buffer.end[index]].tobytes(), None if stamp == NONE else stamp
-        )
+        raw = buffer.bytes[buffer.start[index] : buffer.end[index]].tobytes()
+        yield any_line(raw, None if stamp == NONE else stamp)
         mine = index if end[index] != NONE else mine
 
 
@@ -362,7 +321,7 @@ def _valid(text: Any) -> tuple[Any, Ints]:
     return strings, np.empty(0, np.int64)
 
 
-def _meaning(buffer: Buffer, text: Any, flags: npt.NDArray[np.int32], pieces: Pieces, first: Ints) -> None:
+def _meaning(buffer: Buffer, text: Any, flags: npt.NDArray[np.int32], pieces: Pieces) -> None:
     """The flags that the text decides, as `joblog_spec.meaning`; rare lines know already what was grey."""
     _, offsets, data = text.buffers()
     if not data or not data.size:
@@ -383,8 +342,8 @@ def _meaning(buffer: Buffer, text: Any, flags: npt.NDArray[np.int32], pieces: Pi
     said |= np.where(blank & says(b"^^^") & says(b"+++", 4), Flag.EXPAND, 0)
     said |= np.where(says(ALARM.encode()), Flag.ERROR, 0)
     said |= np.where(says(b"$ "), Flag.COMMAND, 0)
-    maybe = np.flatnonzero((says(b"# ") | says(b"> ")) & (pieces.per_line[lines] > 0))
-    before = pieces.start[first[lines[maybe]]]
-    grey = maybe[(buffer.words[before - 5] & u64(0xFF_FFFF_FFFF) == word(GREY)) & (before > 4)]
+    maybe = np.flatnonzero((says(b"# ") | says(b"> ")) & (np.diff(pieces.first)[lines] > 0))
+    before = pieces.start[pieces.first[lines[maybe]]]
+    grey = maybe[(buffer.words[before - 5] & 0xFF_FFFF_FFFF == word(GREY)) & (before > 4)]
     said[grey] |= np.where(heads[grey, 0] == ord("#"), Flag.COMMENT, Flag.COMMAND)
     flags[lines] |= said.astype(np.int32)

@@ -54,14 +54,16 @@ IN_KEY = re.compile(r"\s*(?:[A-Za-z0-9+/=]{1,128}|[A-Za-z-]{4,12}: \S.*)?\s*")
 """What may stand between the first and the last line of a private key."""
 
 
-ESCAPES = re.compile(
-    rb"\x1b(?:\[[ -?]*[@-~]?|[\]_PX^][^\x07\x1b\n]*(?:\x07|\x1b\\)|[ -/]+[0-~]?|[0-~]?)"
-    rb"|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f]"
+ESCAPES = (
+    r"\x1b(?:\[[ -?]*[@-~]?|[\]_PX^][^\x07\x1b\n]*(?:\x07|\x1b\\)|[ -/]+[0-~]?|[0-~]?)"
+    r"|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f]"
 )
 """What may stand within a secret without changing what is read; CR and LF stay."""
 MARKERS = re.compile(rb"(?:\x1b_bk;[^\x07\x1b\n]*(?:\x07|\x1b\\))*")
 FRAME = 4 << 20
 """Bytes of log in a frame of the archive."""
+SEAM = 1 << 14
+"""Bytes on each side of a cut within a line that are looked at for secrets; none is longer."""
 
 
 class Redactor:
@@ -96,9 +98,9 @@ class Redactor:
             if count:
                 counts[kind] += count
                 found = pc.replace_substring_regex(found, pattern, replacement)
-        lines = pc.replace_with_mask(lines, touched, found)
-        begins = pc.and_(touched, pc.match_substring_regex(lines, BEGIN + r"\W*$"))
-        return self._keys(lines, pc.indices_nonzero(begins).to_pylist(), counts, in_key)
+        begins = pc.indices_nonzero(pc.match_substring_regex(found, BEGIN + r"\W*$"))
+        begins = pc.indices_nonzero(touched).take(begins).to_pylist()
+        return self._keys(pc.replace_with_mask(lines, touched, found), begins, counts, in_key)
 
     def _keys(
         self, lines: Any, begins: list[int], counts: Counter[str], in_key: bool
@@ -137,36 +139,55 @@ def checked(kind: str, pattern: str) -> str:
 
 
 def archive(blocks: Iterable[bytes], redactor: Redactor | None = None, level: int = 3) -> Iterator[bytes]:
-    """A log as zstd frames of FRAME bytes and less; one after the other they are a file that any zstd reads.
+    """A log as zstd frames of about FRAME bytes; one after the other they are a file that any zstd reads.
 
     The bytes are those of the log, but for lines with a secret, also in an escape or written over since: of such a
-    line its markers and its masked text are kept. A line longer than a frame is looked at in parts.
+    line its markers and its masked text are kept. A line longer than a frame is looked at in parts, none of which ends
+    in a secret or near one.
     """
     codec, in_key = pa.Codec("zstd", level), False
-    for piece in pieces(blocks):
+    for piece in pieces(blocks, redactor):
         if redactor:
             piece, in_key = masked(piece, redactor, in_key)
         yield codec.compress(piece, asbytes=True)
 
 
-def pieces(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """FRAME bytes at most, up to a line's end; within a longer line up to a CR or blank, if there is one."""
+def pieces(blocks: Iterable[bytes], redactor: Redactor | None) -> Iterator[bytes]:
+    """Whole lines, FRAME bytes of them at most (SEAM more at the end); of a longer line as much as `seam` says."""
     held = bytearray()
     for block in blocks:
         held += block
-        while len(held) >= FRAME:
-            ends = (held.rfind(end, 0, FRAME) + 1 for end in (b"\n", b"\r", b" "))
-            end = next(filter(None, ends), FRAME)
+        while len(held) >= FRAME + SEAM:
+            end = held.rfind(b"\n", 0, FRAME) + 1 or seam(held, redactor)
             yield bytes(held[:end])
             del held[:end]
     if held:
         yield bytes(held)
 
 
+def seam(held: bytearray, redactor: Redactor | None) -> int:
+    """Where to cut a line that is longer than a frame: behind a CR or blank, and where no secret is within SEAM bytes.
+
+    At FRAME, if all of its second half is a secret; no token is that long.
+    """
+    for most in range(FRAME, FRAME // 2, -SEAM):
+        end = max(held.rfind(mark, most - SEAM, most) + 1 for mark in (b"\r", b" ")) or most
+        around = bytes(held[end - SEAM : end + SEAM])
+        if not redactor or not pc.any(redactor.touches(pa.array([around, plain(around)]))).as_py():
+            return end
+    return FRAME
+
+
+def plain(raw: bytes) -> bytes:
+    """Without escapes and what else ESCAPES names."""
+    told: bytes = pc.replace_substring_regex(pa.array([raw]), ESCAPES, "")[0].as_py()
+    return told
+
+
 def masked(piece: bytes, redactor: Redactor, in_key: bool) -> tuple[bytes, bool]:
     """The raw lines with secrets masked in what is read of them, CRs and all, and in what is not."""
     raw = piece.split(b"\n")
-    read = pa.array(ESCAPES.sub(b"", piece).decode("utf-8", "replace").split("\n"), pa.string())
+    read = pa.array(plain(piece).decode("utf-8", "replace").split("\n"), pa.string())
     told, _, in_key = redactor.mask(read, in_key)
     changed = pc.or_(pc.not_equal(told, read), redactor.touches(pa.array(raw, pa.binary())))
     for at in pc.indices_nonzero(changed).to_pylist():
