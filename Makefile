@@ -13,7 +13,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint types format docs bench-cost
+.PHONY: help demo test test-slow lint types format docs bench bench-cost
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,11 @@ docs: $(READY) ## docs/tables.md, docs/views.md and README's scopes, from the ta
 
 bench-cost: $(READY) ## docs/benchmarks.md: requests and losses of ours and of others, some minutes
 	@$(BIN)/python -m bench.cost --write docs/benchmarks.md --date "$$(date -u +%F)" $(ARGS)
+
+bench: $(READY) ## docs/benchmarks-logs.md: how fast logs are read, and of how much memory; some ten minutes
+	@$(BIN)/python -m bench.logs --json .bench-logs.json $(ARGS)
+	@$(BIN)/python -m bench.told "$$(date -u +%F)" .bench-logs.json > docs/benchmarks-logs.md
+	@$(BIN)/python -m bench.log_search
 
 # Made once, and again when the lock or the project's needs change. uv where it is on PATH and new enough (pyproject
 # says how new); otherwise a pinned one is put into .venv, where `uv sync` leaves it alone.

@@ -1,0 +1,53 @@
+"""docs/benchmarks-logs.md, on standard output, from what bench/logs.py measured: `python -m bench.told DATE FILE.json …`."""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("buildkite-elt", "numpy", "pyarrow", "duckdb", "dlt")
+
+
+def row(figure: dict[str, Any]) -> str:
+    """A figure: its median, the least and the most, and whether it is what was aimed at."""
+    runs, target = figure["runs"], figure["target"]
+    middle = statistics.median(runs)
+    met = "" if target is None else "yes" if (middle <= target if figure["most"] else middle >= target) else "**no**"
+    aim = "" if target is None else f"{'≤' if figure['most'] else '≥'} {target:g}"
+    told = f"{middle:,.4g} | {min(runs):,.4g} – {max(runs):,.4g} | {len(runs)} | {aim} | {met}"
+    return f"| {figure['name'].strip()} | {figure['unit']} | {told} |"
+
+
+def main() -> None:
+    date, files = sys.argv[1], [Path(name) for name in sys.argv[2:]]
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    corpus = found[0]["corpus"]
+    loads = ", ".join(f"{one['load'][0]:.1f}" for one in found)
+    lines = [
+        "# Benchmarks of job logs",
+        "",
+        "Written by `make bench`; do not edit.",
+        f"{date}, {found[0]['cores']} cores, {platform.machine()}, {platform.system()}; Python "
+        f"{platform.python_version()}, {versions}. Load of the machine at the end: {loads}.",
+        "",
+        f"The logs are made up, like real ones: {corpus['bytes']:.0f} bytes and {corpus['controls']:.1f} control bytes "
+        f"a line; zstd leaves {corpus['zstd']:.1%} of them. Medians, the least and the most.",
+        "",
+        "| what | unit | median | | runs | aim | met |",
+        "|---|---|---:|---:|---:|---:|---|",
+        *(row(figure) for one in found for figure in one["figures"]),
+        "",
+        "Secrets and signatures are measured on top of parsing, which is half again as fast as it was to be.",
+        "",
+    ]
+    sys.stdout.write("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
