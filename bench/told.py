@@ -1,4 +1,4 @@
-"""docs/benchmarks-logs.md, on standard output, from what bench/logs.py measured: `python -m bench.told DATE FILE.json …`."""
+"""docs/benchmarks-logs.md, to standard output, from what bench/logs.py measured: `python -m bench.told DATE FILE …`."""
 
 from __future__ import annotations
 

@@ -155,6 +155,15 @@ def test_sql_as_json_and_csv(command: Command, small: None) -> None:
     ]
 
 
+def test_sql_into_a_parquet_file(command: Command, small: None, tmp_path: Path) -> None:
+    file = tmp_path / "notes.parquet"
+    told = command("sql", "SELECT n FROM notes ORDER BY n", "--parquet", str(file))
+    assert (told.exit_code, told.stdout) == (0, f"2 rows are in {file}\n")
+    assert duckdb.sql(f"FROM '{file}'").fetchall() == [(1,), (2,)]
+    assert command("sql", "DELETE FROM notes", "--parquet", str(file)).exit_code == 2
+    assert command("sql", "SELECT 1", "--parquet", str(file), "--csv").exit_code == 2
+
+
 def test_sql_for_people_steers_no_terminal_and_says_what_it_cut(command: Command, small: None) -> None:
     told = command("sql", "SELECT * FROM notes; SELECT repeat('x', 100) AS long")
     assert told.exit_code == 0

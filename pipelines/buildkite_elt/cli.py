@@ -254,16 +254,20 @@ def sql(
     rows: Annotated[int, typer.Option(min=1, help="How many rows to print; JSON and CSV have them all.")] = 100,
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
+    parquet: Annotated[Path | None, typer.Option(help="Write the rows of one SELECT to this Parquet file.")] = None,
 ) -> None:
-    """Ask the file in SQL, read-only; the tables go by their bare names."""
+    """Ask the file in SQL, read-only; tables and views go by their bare names."""
     from . import status as statuses
 
-    if json and csv:
-        raise typer.BadParameter("--json and --csv exclude each other")
+    if json + csv + bool(parquet) > 1:
+        raise typer.BadParameter("--json, --csv and --parquet exclude each other")
     text = sys.stdin.read() if query == "-" else Path(query).read_text("utf-8") if query.endswith(".sql") else query
     if not text.strip():
         raise typer.BadParameter("there is no SQL in it")
     with statuses.opened(database, dataset) as connection:
+        if parquet:
+            statuses.write(connection, text, parquet)
+            return
         results = statuses.run(connection, text, None if json or csv else rows)
         statuses.tell_results(results, "json" if json else "csv" if csv else "")
 
