@@ -159,7 +159,7 @@ def test_sql_into_a_parquet_file(command: Command, small: None, tmp_path: Path) 
     file = tmp_path / "notes.parquet"
     told = command("sql", "SELECT n FROM notes ORDER BY n", "--parquet", str(file))
     assert (told.exit_code, told.stdout) == (0, f"2 rows are in {file}\n")
-    assert duckdb.sql(f"FROM '{file}'").fetchall() == [(1,), (2,)]
+    assert duckdb.connect().execute(f"FROM '{file}'").fetchall() == [(1,), (2,)]
     assert command("sql", "DELETE FROM notes", "--parquet", str(file)).exit_code == 2
     assert command("sql", "SELECT 1", "--parquet", str(file), "--csv").exit_code == 2
 
