@@ -220,7 +220,7 @@ def test_a_later_load_reads_the_audit_log_from_the_newest_event_on(file: Path) -
     desk.agent_token("New")
     new = world.now()
     with Standin(world, budgets=PLENTY) as standin:
-        into = partial(loader(standin, file), "audit_events")
+        into = partial(loader(standin, file, "emails", "ips"), "audit_events")
         for since, events in ((new - timedelta(days=9), 1), (new - timedelta(days=5), 1), (LONG_AGO, 41)):
             assert into(since=since).exit_code == 0
             assert ask(file, "SELECT count(*) FROM ci.audit_events WHERE subject_name <> 'Ada'") == [(events,)]
