@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import duckdb
 import pytest
 
 from buildkite_ci.catalog import catalog
+from buildkite_ci.errors import BadInput
 from buildkite_elt import views
 
 FOLDER = Path(__file__).parent / "views"
@@ -47,11 +49,12 @@ def insert(connection: duckdb.DuckDBPyConnection, name: str, rows: list[Row]) ->
         connection.execute(f"INSERT INTO {name} ({columns}) VALUES ({marks})", list(row.values()))
 
 
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
 @pytest.mark.parametrize(("view", "case"), list(cases()))
-def test_given_rows_become_expected_rows(view: str, case: Row) -> None:
-    """Expected rows name the columns that they look at; all rows of the view are among them."""
+def test_given_rows_become_expected_rows(view: str, case: Row, zone: str) -> None:
+    """Expected rows name the columns that they look at; all rows of the view are among them, in whatever zone."""
     with given(case["given"]) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET TimeZone = '{zone}'")
         cursor = connection.execute(f"FROM {view}")
         names = [one[0] for one in cursor.description]
         found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -72,12 +75,47 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, int | float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
-    return value.isoformat(sep=" ").removesuffix("+00:00") if hasattr(value, "isoformat") else value
+    if isinstance(value, datetime) and value.tzinfo:
+        value = value.astimezone(UTC).replace(tzinfo=None)
+    return value.isoformat(sep=" ") if hasattr(value, "isoformat") else value
 
 
-@pytest.mark.parametrize("name", list(views.views()))
+@pytest.mark.parametrize("name", sorted(views.views()))
 def test_every_view_reads_what_there_is_and_has_a_case(name: str) -> None:
     view = views.views()[name]
     assert view.reads <= {*catalog(), *views.views(), *views.DATA}
     assert view.without <= view.reads & {*catalog()}
     assert (FOLDER / f"{name}.toml").exists(), "given rows and expected rows are missing"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("queue,usd\nfast,1\n", "its first line should be queue_key,usd_per_hour"),
+        ("queue_key,usd_per_hour\nfast,cheap\n", "where a number should be"),
+        ("queue_key,usd_per_hour\nfast,1\nfast,2\n", "'fast' stands there twice"),
+        ("queue_key,usd_per_hour\nfast\n", "another number of values"),
+    ],
+)
+def test_a_users_prices_that_cannot_be_meant(tmp_path: Path, text: str, told: str) -> None:
+    file = tmp_path / "prices.csv"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(BadInput, match=told):
+        list(views.data("ci", {"price_list": str(file)}))
+
+
+def test_a_users_prices_take_the_place_of_ours(tmp_path: Path) -> None:
+    file = tmp_path / "prices.csv"
+    file.write_text("queue_key,usd_per_hour\nit's fast,1.5\n", encoding="utf-8")
+    with duckdb.connect() as connection:
+        connection.execute("CREATE SCHEMA ci")
+        for _ in range(2):
+            assert views.create(connection.execute, "ci", (), {"price_list": str(file)}) == {}
+        assert connection.execute("FROM ci.price_list").fetchall() == [("it's fast", 1.5)]
+
+
+def test_a_view_of_columns_that_are_not_there_is_told_and_the_others_are_made() -> None:
+    with duckdb.connect() as connection:
+        connection.execute("CREATE SCHEMA ci; CREATE TABLE ci.builds (id VARCHAR)")
+        failed = views.create(connection.execute, "ci", {"builds"}, {})
+    assert "organization_slug" in failed["as_of"]

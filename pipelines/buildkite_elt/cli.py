@@ -96,18 +96,23 @@ def settings(
 def demo(database: Database = DATABASE, seed: Seed = 7, json: Json = False) -> None:
     """A made-up organization, served by the stand-in in this process, loaded into a file, and a report. No token."""
 
+    from buildkite_ci.catalog import catalog
+    from buildkite_ci.choice import Choice
+
     from . import config, loads, report, show, status
     from .standin import Standin
     from .standin.demo import demo as world
 
+    tables = (*(name for name, table in catalog().items() if table.by_default), "job_logs")
     target = config.target("duckdb", database, DATASET)
     with Standin(world(seed)) as here:
         origin = loads.Origin(tuple(here.world.organizations), here.token, here.rest_url, here.graphql_url)
+        origin = replace(origin, choices={"job_logs": Choice(since=here.clock.now() - timedelta(days=4))})
         with show.Progress(silent=json) as progress:
             progress.tell(f"A made-up Buildkite answers at {here.rest_url} …", now=True)
             since = here.clock.now() - timedelta(days=31)
             # Nobody should wait for a demo, and its clock stands still, so a wait empties the meter instead.
-            outcomes = loads.load(origin, target, since=since, progress=progress, sleep=lambda _: here.meter.clear())
+            outcomes = loads.load(origin, target, tables, since, progress=progress, sleep=lambda _: here.meter.clear())
     waits = sum(outcome.waited for outcome in outcomes)
     outcomes = [replace(outcome, waited=0.0) for outcome in outcomes]
     with status.opened(database, DATASET) as connection:

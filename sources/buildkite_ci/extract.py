@@ -221,7 +221,7 @@ class Run:
             yield page
             del page
         if empty:
-            yield Page([], datetime.now(UTC))
+            yield Page([], self.wire.at or datetime.now(UTC))
 
     def _windows(self, table: Table, fetch: Rest, lag: timedelta) -> Iterator[Page]:
         kept = dlt.current.source_state().setdefault(self.organization, {}).setdefault(table.name, {})

@@ -132,7 +132,7 @@ def pages(
     reader.check()
     for job in committed(reader.keep):
         reader.keep.drop(job)
-    full, bad = Full(), 0
+    full, bad = Full(reader.wire.at or datetime.now(UTC)), 0
     try:
         for row in rows:
             try:
@@ -188,12 +188,12 @@ def _batches(keep: Keep, job: str) -> Iterator[dict[str, Any]]:
 class Full:
     """A page that is being filled: a page of each small log would take dlt as long as Buildkite takes to send it."""
 
-    def __init__(self) -> None:
+    def __init__(self, at: datetime) -> None:
         self.tables: dict[str, list[Any]] = {}
         self.items: list[dict[str, Any]] = []
         self.entries: list[dict[str, Any]] = []
         self.lines = 0
-        self.at = datetime.now(UTC)
+        self.at = at
 
     def add(self, batches: Mapping[str, Any]) -> None:
         """Rows of one log, by table."""

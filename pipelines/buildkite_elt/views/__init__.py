@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -67,7 +68,7 @@ class View:
 def views() -> Mapping[str, View]:
     """Every view by name, each after those that it reads. Raises ValueError, naming the file, where one is wrong."""
     found = {path.stem: read(path) for path in sorted(FOLDER.glob("*.sql"))}
-    order = TopologicalSorter({name: view.reads & found.keys() for name, view in found.items()}).static_order()
+    order = TopologicalSorter({name: sorted(view.reads & found.keys()) for name, view in found.items()}).static_order()
     return MappingProxyType({name: found[name] for name in order})
 
 
@@ -141,14 +142,17 @@ def listed(file: Path, columns: Mapping[str, str]) -> list[list[str]]:
         raise BadInput(f"{file} cannot be read ({getattr(error, 'strerror', None) or 'not text'})") from None
     if rows and rows[0].keys() != columns.keys():
         raise BadInput(f"{file}: its first line should be {','.join(columns)}")
+    first = next(iter(columns))
+    if twice := [value for value, count in Counter(row[first] for row in rows).items() if count > 1]:
+        raise BadInput(f"{file}: {first} {twice[0]!r} stands there twice")
     try:
         return [[_literal(row[name], kind) for name, kind in columns.items()] for row in rows]
-    except (TypeError, ValueError):
+    except (AttributeError, ValueError):
         raise BadInput(f"{file}: a line has another number of values, or a word where a number should be") from None
 
 
 def _literal(text: str, kind: str) -> str:
-    if not text:
+    if not text.strip():
         return "NULL"
     return exp.Literal.string(text).sql() if kind == "TEXT" else str(float(text) if kind == "DOUBLE" else int(text))
 

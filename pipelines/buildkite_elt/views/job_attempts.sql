@@ -37,9 +37,9 @@ SELECT
     j.runnable_at,
     j.started_at,
     j.finished_at,
-    CASE WHEN j.started_at >= j.runnable_at THEN epoch(j.started_at - j.runnable_at) END AS wait_seconds,
-    CASE WHEN j.runnable_at >= j.created_at THEN epoch(j.runnable_at - j.created_at) END AS dependency_seconds,
-    CASE WHEN j.finished_at >= j.started_at THEN epoch(j.finished_at - j.started_at) END AS run_seconds,
+    CASE WHEN j.started_at >= j.runnable_at THEN epoch(j.started_at) - epoch(j.runnable_at) END AS wait_seconds,
+    CASE WHEN j.runnable_at >= j.created_at THEN epoch(j.runnable_at) - epoch(j.created_at) END AS dependency_seconds,
+    CASE WHEN j.finished_at >= j.started_at THEN epoch(j.finished_at) - epoch(j.started_at) END AS run_seconds,
     j.concurrency_wait_time_ms / 1000.0 AS concurrency_seconds,
     j.web_url
 FROM jobs AS j

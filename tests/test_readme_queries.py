@@ -1,0 +1,42 @@
+"""README's ten questions, asked of the demo's file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+QUIET = {"ghost_builds", "orphan_jobs", "setting_changes", "webhook_ip_changes"}
+"""Nothing is lost in the demo, and one load sees no change."""
+
+
+def queries() -> list[str]:
+    text = README.read_text(encoding="utf-8").split("### Ten questions to start with")[1]
+    block = text.split("```sql\n")[1].split("```")[0]
+    return [one.strip() for one in block.split(";") if one.strip()]
+
+
+@pytest.mark.slow
+def test_each_of_readmes_queries_answers_on_the_demo(tmp_path: Path) -> None:
+    file = tmp_path / "buildkite.duckdb"
+    command = [sys.executable, "-c", "from buildkite_elt.cli import main; main()", "demo", "-d", str(file)]
+    said = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "could not be made" not in said.stdout
+    asked = queries()
+    assert len(asked) == 10
+    with duckdb.connect(str(file), read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'; SET schema = 'ci'")
+        for query in asked:
+            rows = connection.execute(query).fetchall()
+            assert rows, query
+        empty = []
+        for (name,) in connection.execute("SELECT view_name FROM duckdb_views() WHERE schema_name = 'ci'").fetchall():
+            if not connection.execute(f"SELECT 1 FROM {name} LIMIT 1").fetchall():
+                empty.append(name)
+    assert set(empty) == QUIET
