@@ -143,6 +143,7 @@ def pages(
                     raise
                 refused(error)
                 continue
+            bad = 0
             for batches in _batches(reader.keep, row["id"]):
                 full.add(batches)
                 if full.lines >= ROWS:
