@@ -50,18 +50,21 @@ class View:
 
     def placed(self, dataset: str, there: Container[str], dialect: str = "duckdb") -> str:
         """Its SELECT with every table in that dataset, and an empty one for what is not there."""
-        parsed = sqlglot.parse_one(self.sql, read="duckdb")
+        return _placed(self, dataset, frozenset(name for name in self.without if name not in there), dialect)
 
-        def place(node: exp.Expression) -> exp.Expression:
-            if not isinstance(node, exp.Table) or node.db or node.name not in self.reads:
-                return node
-            if node.name in self.without and node.name not in there:
-                nothing = sqlglot.parse_one(empty(node.name), read="duckdb")
-                return exp.Subquery(this=nothing, alias=exp.TableAlias(this=exp.to_identifier(node.alias_or_name)))
-            node.set("db", exp.to_identifier(dataset, quoted=True))
+
+@cache
+def _placed(view: View, dataset: str, missing: frozenset[str], dialect: str) -> str:
+    def place(node: exp.Expression) -> exp.Expression:
+        if not isinstance(node, exp.Table) or node.db or node.name not in view.reads:
             return node
+        if node.name in missing:
+            nothing = sqlglot.parse_one(empty(node.name), read="duckdb")
+            return exp.Subquery(this=nothing, alias=exp.TableAlias(this=exp.to_identifier(node.alias_or_name)))
+        node.set("db", exp.to_identifier(dataset, quoted=True))
+        return node
 
-        return parsed.transform(place).sql(dialect=dialect)
+    return sqlglot.parse_one(view.sql, read="duckdb").transform(place).sql(dialect=dialect)
 
 
 @cache
