@@ -50,8 +50,9 @@ def failed(count: int) -> Life:
     """So many jobs that failed, in builds of fifty."""
     world = empty()
     life = Life(world, "acme")
+    app = life.pipeline("app")
     for _ in range(count // 50):
-        life.build(life.pipeline("app"), plan=[{"outcome": "failed", "parallelism": 50, "queue": None}])
+        life.build(app, plan=[{"outcome": "failed", "parallelism": 50, "queue": None}])
     world.advance(timedelta(hours=4))
     return life
 
