@@ -242,7 +242,10 @@ def test_a_file_without_logs_says_what_to_load(tmp_path: Path) -> None:
         assert "No log was loaded into this file yet, it has no job_log" in result.stderr
         assert "`buildkite-elt load builds job_logs`" in result.stderr
     empty = make(tmp_path / "empty.duckdb")
-    assert run(empty, "search", "a").stdout == "No hit: the file has no job of this selection that has ended\n"
+    none = "No hit: the file has no job of this selection that has ended"
+    assert run(empty, "search", "a", "--since", "").stdout == f"{none}\n"
+    since = run(empty, "search", "a", "--since", "2026-01-02").stdout
+    assert since == f"{none} (builds since 2026-01-02; --since looks further back)\n"
     assert run(empty, "search", "a").exit_code == 1
     assert json.loads(run(empty, "search", "a", "--json").stdout)["hits"] == []
     missing = run(tmp_path / "nowhere.duckdb", "search", "a")

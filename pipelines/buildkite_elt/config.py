@@ -120,7 +120,7 @@ def origin(
     """Where to load from; asks the API for the organization where none is named and the token sees exactly one."""
     wanted, (rest_url, graphql_url), value = slugs(organizations), urls(), token(file)
     from .choices import filtered
-    from .views import DATA
+    from .views import DATA, data
 
     hash_key = secret(key, "--hash-key-file") if key else str(_from_dlt("hash_key", *SECTION) or "")
     shown = [name.strip() for name in ",".join(show).split(",") if name.strip()]
@@ -133,6 +133,7 @@ def origin(
     own = section("views")
     for name in own:
         _among(name, list(DATA), "[sources.buildkite_ci.views]")
+    list(data("", own))  # a file that cannot be meant is told before anything is asked for
     return Origin(wanted, value, rest_url, graphql_url, tuple(shown), hash_key, filter=filtered(), views=own)
 
 

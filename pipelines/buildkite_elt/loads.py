@@ -196,7 +196,7 @@ def _views(pipe: Pipeline, origin: Origin, target: Target) -> dict[str, str]:
     from . import views
 
     tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s AND table_type = 'BASE TABLE'"
-    with pipe.sql_client() as client:
+    with named(target), pipe.sql_client() as client:
         there = [name for (name,) in client.execute_sql(tables, target.dataset) or ()]
         failed = views.create(client.execute_sql, target.dataset, there, origin.views)
     return {name: f"The view {name} could not be made: {why}" for name, why in failed.items()}

@@ -273,7 +273,8 @@ def summary(found: Found) -> Iterator[str]:
     """How many hits, where, and of what; and what to do about what was not searched."""
     counts, query = found.counts, found.query
     if not counts["jobs"]:
-        yield "No hit: the file has no job of this selection that has ended"
+        back = f" (builds since {query.since:%Y-%m-%d}; --since looks further back)" if query.since else ""
+        yield f"No hit: the file has no job of this selection that has ended{back}"
         return
     hits = f"{several(counts['hits'], 'hit')} in {several(counts['in_jobs'], 'job')}" if counts["hits"] else "No hit"
     first = f", of which the first {counts['shown']:,} are shown (--limit)" if counts["shown"] < counts["hits"] else ""
