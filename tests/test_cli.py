@@ -21,7 +21,7 @@ import buildkite_elt
 from buildkite_ci.catalog import catalog
 from buildkite_elt import config, show
 from buildkite_elt.loads import Outcome, Target
-from buildkite_elt.report import code
+from buildkite_elt.outcomes import code
 from buildkite_elt.standin import Standin
 from buildkite_elt.standin.demo import demo
 from buildkite_elt.warehouse import alone

@@ -94,12 +94,13 @@ def settings(
 
 @app.command()
 def demo(database: Database = DATABASE, seed: Seed = 7, json: Json = False) -> None:
-    """A made-up organization, served by the stand-in in this process, loaded into a file, and a report. No token."""
+    """A made-up organization, served by the stand-in in this process, loaded into a file, and a tell. No token."""
 
     from buildkite_ci.catalog import catalog
     from buildkite_ci.choice import Choice
 
-    from . import config, loads, report, show, status
+    from . import config, loads, show, status
+    from . import outcomes as tell
     from .standin import Standin
     from .standin.demo import demo as world
 
@@ -116,20 +117,20 @@ def demo(database: Database = DATABASE, seed: Seed = 7, json: Json = False) -> N
     waits = sum(outcome.waited for outcome in outcomes)
     outcomes = [replace(outcome, waited=0.0) for outcome in outcomes]
     with status.opened(database, DATASET) as connection:
-        answers = report.answers(connection)
+        answers = tell.answers(connection)
     if json:
         told = {
             question: [dict(zip(one.names, row, strict=True)) for row in one.rows] for question, one in answers.items()
         }
-        show.as_json(report.document(outcomes) | {"database": database, "answers": told})
+        show.as_json(tell.document(outcomes) | {"database": database, "answers": told})
     else:
         for outcome in outcomes:
-            report.tell(outcome)
+            tell.tell(outcome)
         skipped = f"; {show.span(waits)} of waiting for them were skipped" if waits else ""
         show.say(f"The rate limits were the API's own{skipped}.\n")
-        report.tell_answers(answers)
-        report.tell_next(database, DATABASE)
-    raise typer.Exit(report.code(outcomes))
+        tell.tell_answers(answers)
+        tell.tell_next(database, DATABASE)
+    raise typer.Exit(tell.code(outcomes))
 
 
 @app.command()

@@ -60,7 +60,8 @@ def load(
 
     Exits with 3 where a table was left out, failed, or waits for a later load because of a --max option.
     """
-    from . import choices, config, loads, report
+    from . import choices, config, loads
+    from . import outcomes as tell
     from . import show as screen
 
     moment, target = _selected(tables, since), config.target(destination, database, dataset)
@@ -76,11 +77,11 @@ def load(
         _plan(origin, target, tables, moment, json)
         return
     if json:
-        screen.as_json(report.document(outcomes))
+        screen.as_json(tell.document(outcomes))
     else:
         for outcome in outcomes:
-            report.tell(outcome)
-    raise typer.Exit(report.code(outcomes))
+            tell.tell(outcome)
+    raise typer.Exit(tell.code(outcomes))
 
 
 def _selected(tables: list[str] | None, since: str) -> Any:
