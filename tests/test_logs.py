@@ -231,7 +231,7 @@ def test_a_secret_is_nowhere(standin: Standin, file: Path) -> None:
     with pa.input_stream(str(kept), compression="zstd") as stream:
         assert b"use [redacted] and [redacted]" in stream.read()
     assert kept.parts[-4] == "acme"
-    assert not list(file.parent.glob("*.logs/*"))
+    assert not list(file.parent.glob("*.kept/*"))
 
 
 def test_a_pattern_that_names_no_kind_or_is_none(standin: Standin, file: Path) -> None:
@@ -300,8 +300,8 @@ def killed(standin: Standin, file: Path, logs: int) -> None:
         process.append(subprocess.Popen(command, env=env, cwd=file.parent))
     assert process[0].wait(120) == -signal.SIGKILL
     standin.trouble.clear()
-    written = file.parent / f"{file.name}.logs" / "acme"
-    assert len(list(written.glob("*/log.json"))) == logs % 100 - 1
+    written = file.parent / f"{file.name}.kept" / "acme" / "job_logs"
+    assert len(list(written.glob("*/*/summary.json"))) == logs % 100 - 1
 
 
 def test_what_breaks_off_leaves_no_half_of_a_log(standin: Standin, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,7 +319,7 @@ def test_what_breaks_off_leaves_no_half_of_a_log(standin: Standin, file: Path, m
     with pytest.raises(LoadFailed):
         into(standin, file, "job_logs", choices=EVERY)
     monkeypatch.setattr(reading.Full, "ends", real)
-    assert into(standin, file, "job_logs", choices=EVERY, show=("secrets",)).exit_code == 0
+    assert into(standin, file, "job_logs", choices=EVERY).exit_code == 0
     assert len(asked(standin)) == len(set(asked(standin)))
     for job, raw in ended(standin).items():
         assert len(texts(file, job)) == len(spelled(raw))

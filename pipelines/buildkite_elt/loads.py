@@ -161,7 +161,7 @@ def _organization(
     wire = Wire(origin.token, origin.rest_url, origin.graphql_url, budget=budget, sleep=stop.sleep)
     with wire, pipeline(target, slug) as pipe:
         run = Run(wire, slug, since, Privacy(frozenset(origin.show), origin.hash_key), PACKAGE, forgiving=True)
-        run.again, run.choices, run.filter, run.keep = origin.again, origin.choices, origin.filter, target.logs / slug
+        run.again, run.choices, run.filter, run.keep = origin.again, origin.choices, origin.filter, target.kept / slug
 
         def told(table: str, rows: int) -> None:
             outcome.rows[table] = outcome.rows.get(table, 0) + rows
@@ -176,7 +176,7 @@ def _organization(
             _packages(pipe, run, tables, target, outcome)
             shutil.rmtree(run.keep, ignore_errors=True)
             with contextlib.suppress(OSError):  # another organization's are there, or nothing is
-                target.logs.rmdir()
+                target.kept.rmdir()
         finally:
             outcome.spent(budget)
             outcome.seconds = (datetime.now(UTC) - began).total_seconds()

@@ -67,9 +67,9 @@ class Target:
         return Path(get_dlt_pipelines_dir()) / f"buildkite-elt-{self.destination}-{self.dataset}"
 
     @property
-    def logs(self) -> Path:
-        """Where what was read of job logs waits for a killed load's successor."""
-        return self.work.with_name(f"{self.work.name.removesuffix('.load')}.logs")
+    def kept(self) -> Path:
+        """Where what was read of work lists waits for a killed load's successor."""
+        return self.work.with_name(f"{self.work.name.removesuffix('.load')}.kept")
 
 
 @contextlib.contextmanager

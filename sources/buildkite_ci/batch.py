@@ -74,11 +74,17 @@ def many(wire: Wire, file: Path, asks: Sequence[Values], shared: Values) -> Iter
     """The `.graphql` file asked for each of `asks` ({variable: value}; what the file does not declare is left out).
     shared: variables of all of them. Raises what graphql.pages does, but for a copy that is refused by itself.
     """
+    for answer in answers(wire, file, asks, shared):
+        yield from answer
+
+
+def answers(wire: Wire, file: Path, asks: Sequence[Values], shared: Values) -> Iterator[Iterator[Found]]:
+    """The same by the documents that are answered; the next one is asked for once all of one's answers are taken."""
     if not asks:
         return
     batch = _Batch(wire, file, asks, shared)
     while batch.left:
-        yield from batch.turn()
+        yield batch.turn()
 
 
 class _Batch:

@@ -5,13 +5,14 @@ The warehouse itself is the list: rows of the selection without an entry in `err
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from . import rest, warehouse
-from .batch import many
+from .batch import Found, answers
 from .catalog import twin
 from .choice import Choice
 from .errors import NotFound, QueryRefused
@@ -107,17 +108,18 @@ def pages(
     slugs: Callable[[], Mapping[str, str]],
     rows: list[Row],
     refused: Callable[[QueryRefused], None],
-) -> Iterator[Page]:
-    """A page for each row: its items, what the warehouse has of it that is gone, and the entry for `errands`.
+) -> Iterator[Iterable[Page]]:
+    """For each answer, a page for each row that it tells of: its items, what the warehouse has of it that is gone, and
+    the entry for `errands`.
 
     slugs: {pipeline: the slug that it has now}. refused: told of a row that GraphQL refused by itself; it waits.
     """
     table, errand, had = todo.table, todo.errand, _had(todo.table, rows)
     if not by_twin(table, errand, wire):
-        yield from (_page(todo, row, had, *_by_path(wire, todo, slugs(), row)) for row in rows)
+        yield from ([_page(todo, row, had, *_by_path(wire, todo, slugs(), row))] for row in rows)
         return
-    asks = [{name: row[of] for name, of in errand.bind.items()} for row in rows]
-    for found in many(wire, twin(table), asks, {}):
+
+    def told(found: Found) -> Iterator[Page]:
         row = rows[found.number]
         if found.error or found.at is None:
             refused(found.error or QueryRefused(table.name))
@@ -125,6 +127,10 @@ def pages(
             yield _page(todo, row, had, *_by_path(wire, todo, slugs(), row))
         else:
             yield _page(todo, row, had, found.items, found.at)
+
+    asks = [{name: row[of] for name, of in errand.bind.items()} for row in rows]
+    for answer in answers(wire, twin(table), asks, {}):
+        yield chain.from_iterable(map(told, answer))
 
 
 def _by_path(
@@ -170,3 +176,9 @@ def entry(todo: List, row: Row, outcome: str, found: int) -> dict[str, Any]:
         "outcome": outcome,
         "found": found,
     }
+
+
+def asked_for(entry: Mapping[str, Any]) -> tuple[str, datetime | None]:
+    """How a row of the work list was when it was asked for: its version, and when it had finished."""
+    at = entry["finished_at"]
+    return entry["state"], datetime.fromisoformat(at) if isinstance(at, str) else at

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import shutil
 import weakref
 from collections import Counter
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import dlt
 
 from . import asks, errands, graphql, logs, rest, warehouse
+from .answers import Answers
 from .catalog import TABLES, catalog, twin
 from .choice import Choice, Filter
 from .errors import (
@@ -30,7 +32,7 @@ from .errors import (
     ScopeMissing,
     TokenRefused,
 )
-from .log_keep import Keep
+from .keep import Keep
 from .privacy import Privacy
 from .rest import Page
 from .sync import State, newer, sync
@@ -76,7 +78,7 @@ class Run:
     since: builds created at or after it are selected. at_most: rows of a since-listing in one load package, None for
     all. forgiving: a family that fails is noted in the report and the others go on. sweep: look for what changed.
     again: read what was created since `since` once more, though it is covered. choices: by table, what of it is wanted.
-    filter: the pipelines that are asked one by one. keep: where what was read of logs waits for the warehouse.
+    filter: the pipelines that are asked one by one. keep: where what was read of work lists waits for the warehouse.
     """
 
     wire: Wire
@@ -268,7 +270,8 @@ class Run:
         if errand.log:
             pages = logs.pages(self._logs(table), todo, self._slugs() if rows else {}, rows, refused)
         else:
-            pages = errands.pages(self.wire, todo, self._slugs, rows, refused)
+            ask = partial(errands.pages, self.wire, todo, self._slugs, refused=refused)
+            pages = Answers(table.name, self._kept(table), partial(self._rows, table)).pages(rows, ask)
         for page in pages:
             self.errands_done[table.name] = done = done + len(page.entries)
             yield page
@@ -287,10 +290,16 @@ class Run:
         return most, "one load"
 
     def _logs(self, table: Table) -> logs.Reader:
+        return logs.Reader(self.wire, self._kept(table), self.choice(table), "secrets" not in self.privacy.show)
+
+    def _kept(self, table: Table) -> Keep:
+        """What was read of a table as it would be read now: not by a load that was to show more, or less."""
         if self.keep is None:
-            self.keep = Path(mkdtemp(prefix="buildkite-logs-"))
+            self.keep = Path(mkdtemp(prefix="buildkite-"))
             weakref.finalize(self, shutil.rmtree, self.keep, ignore_errors=True)
-        return logs.Reader(self.wire, Keep(self.keep), self.choice(table), "secrets" not in self.privacy.show)
+        choice = self.choice(table)
+        how = (sorted(self.privacy.show), self.privacy.key, choice.secrets, choice.signatures, choice.whole)
+        return Keep(self.keep / table.name / hashlib.sha256(repr(how).encode()).hexdigest()[:16])
 
     def todo(self, table: Table) -> errands.List:
         """The work list of a table."""
@@ -310,6 +319,9 @@ class Run:
 
     def read(self, table: Table, page: Page) -> pa.Table:
         """A page as one table sees it."""
+        return self._told(table, self._rows(table, page))
+
+    def _rows(self, table: Table, page: Page) -> pa.Table:
         seen = self._seen(page.at)
         if any(column.name == "first_seen_at" for column in table.columns):
             known = warehouse.rows(table.name, "id", [item["id"] for item in page.items], ("id", "first_seen_at"))
@@ -317,16 +329,16 @@ class Run:
             for item in page.items:
                 item["first_seen_at"] = first.get(item["id"], seen)
         given = {"organization_slug": self.organization, "observed_at": page.at.isoformat(), "last_seen_at": seen}
-        rows = table.read(page.items, given, self.privacy)
-        self.report.rows[table.name] += rows.num_rows
-        self.progress(table.name, rows.num_rows)
-        return rows
+        return table.read(page.items, given, self.privacy)
 
     def placed(self, table: Table, rows: pa.Table) -> pa.Table:
         """Rows of a page that are Arrow already, as the table has them."""
+        return self._told(table, table.placed(rows, {"organization_slug": self.organization}))
+
+    def _told(self, table: Table, rows: pa.Table) -> pa.Table:
         self.report.rows[table.name] += rows.num_rows
         self.progress(table.name, rows.num_rows)
-        return table.placed(rows, {"organization_slug": self.organization})
+        return rows
 
     def _seen(self, at: datetime) -> str:
         """The server's clock, which tells seconds, counted on by a microsecond a reading: of two readings of one row

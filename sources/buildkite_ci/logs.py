@@ -1,6 +1,6 @@
 """Job logs as rows: each fetched by one request, read, written down, and then handed on (api.md 6, 7.7).
 
-A log is written to disk first (log_keep.py), so what breaks off in the middle leaves nothing, and a run that was killed
+A log is written to disk first (keep.py), so what breaks off in the middle leaves nothing, and a run that was killed
 asks again for none of those that it had read.
 """
 
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from . import warehouse
 from .errands import List, Row, entry
 from .errors import BadAnswer, BadInput, BuildkiteError, NotFound
-from .log_keep import Keep, Writing
+from .keep import Keep, Writing
 from .raw import Raw
 from .redaction import Redactor, archive
 from .rest import Page

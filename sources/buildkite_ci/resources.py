@@ -63,9 +63,9 @@ def resources(run: Run, tables: Mapping[str, Table]) -> Iterator[DltResource]:
 def _reader(run: Run, table: Table) -> Callable[[Page], Iterator[pa.Table]]:
     def read(page: Page) -> Iterator[pa.Table]:
         made: list[pa.Table] = []
-        if page.arrow is None or isinstance(table.fetch, Errand):
+        if page.arrow is None or (isinstance(table.fetch, Errand) and table.name not in page.arrow):
             made.append(run.read(table, page))
-        elif len(page.arrow.get(table.name, ())):
+        elif table.name in page.arrow:
             made.append(run.placed(table, page.arrow[table.name]))
         if page.gone and any(column.name == "gone_at" for column in table.columns):
             made.append(_gone(table, page))

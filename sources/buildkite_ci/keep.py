@@ -1,6 +1,7 @@
-"""What has been read of job logs and is not in the warehouse yet, on disk: so that no log is asked for twice.
+"""What has been read and is not in the warehouse yet, on disk: so that nothing is asked for twice.
 
-A log is here whole or not at all. What is kept is what will be stored: rows, with secrets masked.
+A job's log, or the answer to another item of a work list, is here whole or not at all. What is kept is what will be
+stored: rows, without what is not to be stored.
 """
 
 from __future__ import annotations
@@ -11,52 +12,56 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import quote, unquote
 
 import orjson
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SUMMARY = "log.json"
+SUMMARY = "summary.json"
 
 
 class Keep:
-    """A folder with a folder for each log. It need not be there; only its owner may read it."""
+    """A folder with a folder for each item. It need not be there; only its owner may read it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def held(self) -> list[str]:
-        """The jobs whose logs are here whole."""
-        return [file.parent.name for file in self.folder.glob(f"*/{SUMMARY}")]
+        """The ids of the items that are here whole."""
+        return [unquote(file.parent.name) for file in self.folder.glob(f"*/{SUMMARY}")]
 
-    def drop(self, job: str) -> None:
-        """Forget a log: it is in the warehouse, or was not read to its end."""
-        shutil.rmtree(self.folder / job, ignore_errors=True)
+    def drop(self, item: str) -> None:
+        """Forget an item: it is in the warehouse, or was not read to its end."""
+        shutil.rmtree(self._place(item), ignore_errors=True)
 
-    def summary(self, job: str) -> dict[str, Any] | None:
-        """What is told of a log as a whole; None where it is not here."""
-        file = self.folder / job / SUMMARY
+    def summary(self, item: str) -> dict[str, Any] | None:
+        """What is told of an item as a whole; None where it is not here."""
+        file = self._place(item) / SUMMARY
         return dict(orjson.loads(file.read_bytes())) if file.exists() else None
 
-    def batches(self, job: str, table: str) -> Iterator[pa.Table]:
-        """The rows of a log in one table, a batch at a time."""
+    def batches(self, item: str, table: str) -> Iterator[pa.Table]:
+        """The rows of an item in one table, a batch at a time."""
         import pyarrow as pa
 
-        file = self.folder / job / f"{table}.arrow"
+        file = self._place(item) / f"{table}.arrow"
         if file.exists():
             with pa.memory_map(str(file)) as source:
                 for batch in pa.ipc.open_stream(source):
                     yield pa.Table.from_batches([batch])
 
-    def writing(self, job: str) -> Writing:
-        """Begin with a log; use as a context manager."""
-        self.drop(job)
-        return Writing(self.folder / job)
+    def writing(self, item: str) -> Writing:
+        """Begin with an item; use as a context manager."""
+        self.drop(item)
+        return Writing(self._place(item))
+
+    def _place(self, item: str) -> Path:
+        return self.folder / quote(item, safe="")
 
 
 class Writing:
-    """A log that is being written down; it is here only after `done`."""
+    """An item that is being written down; it is here only after `done`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._open, self._writers = folder, ExitStack(), dict[str, Any]()
