@@ -1,8 +1,8 @@
 """Secrets in log lines, masked before anything is stored; counted by kind, and never kept.
 
 The agent has masked the values that it knew (api.md 6.5); these are shapes of tokens that it did not, and the user's
-own. RE2 reads them, so that no line and no pattern can make it slow; one pass tells which lines are touched, and only
-those are written anew.
+own. RE2 reads them, so that no line and no pattern can make it slow; one pass (sieve.py) tells which lines may be
+touched, and only those are looked at.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from .errors import BadInput
+from .sieve import Sieve
 
 MASK = "[redacted]"
 NAMES = (
@@ -27,7 +29,8 @@ BEGIN = r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
 
 KNOWN: tuple[tuple[str, str], ...] = (
     ("buildkite", r"\bbk[a-z]{2}_[A-Za-z0-9_-]{8,}"),
-    ("github", r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{22,})"),
+    ("github", r"\bgh[pousr]_[A-Za-z0-9]{30,}"),
+    ("github", r"\bgithub_pat_[A-Za-z0-9_]{22,}"),
     ("gitlab", r"\bgl(?:pat|dt|rt|cbt|ptt|ft|soat)-[A-Za-z0-9_-]{16,}"),
     ("aws", r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
     ("aws", r"(?i)(aws_?secret_?(?:access_?)?key[\"']?\s*[:=]\s*[\"']?)[A-Za-z0-9/+=]{40}"),
@@ -76,6 +79,8 @@ class Redactor:
         known = [(kind, pattern, REPLACEMENTS[re.compile(pattern).groups]) for kind, pattern in KNOWN]
         self._rows = [*((kind, checked(kind, pattern), MASK) for kind, pattern in patterns), *known]
         self._any = "|".join(f"(?:{pattern})" for pattern in (BEGIN, *(pattern for _, pattern, _ in self._rows)))
+        self._own = "|".join(f"(?:{pattern})" for _, pattern, _ in self._rows[: -len(known)])
+        self._sieve = Sieve([BEGIN, *(pattern for kind, pattern, _ in known if kind != "private_key")])
 
     def apply(self, lines: Any) -> tuple[Any, Counter[str]]:
         """The string column with its secrets masked, and how many of each kind they were."""
@@ -84,7 +89,14 @@ class Redactor:
 
     def touches(self, lines: Any) -> Any:
         """Which lines of a string or binary column have something to mask, as a boolean column."""
-        return pc.match_substring_regex(lines, self._any)
+        if pa.types.is_binary(lines.type):
+            return pc.match_substring_regex(lines, self._any)
+        maybe = self._sieve.lines(lines)
+        touched = np.zeros(len(lines), np.bool_)
+        touched[maybe] = pc.match_substring_regex(lines.take(maybe), self._any)
+        if self._own:
+            touched |= pc.match_substring_regex(lines, self._own).to_numpy(zero_copy_only=False)
+        return pa.array(touched)
 
     def mask(self, lines: Any, in_key: bool = False) -> tuple[Any, Counter[str], bool]:
         """As `apply`, for lines that follow others: `in_key` is whether a private key goes on from there, and here."""
