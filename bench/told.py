@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("buildkite-elt", "numpy", "pyarrow", "duckdb", "dlt")
+PACKAGES = ("buildkite-elt", "numpy", "pyarrow", "hyperscan", "duckdb", "dlt")
 
 
 def row(figure: dict[str, Any]) -> str:
