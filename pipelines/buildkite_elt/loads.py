@@ -22,7 +22,7 @@ from buildkite_ci.wire import GRAPHQL_URL, REST_URL
 
 from . import database, warehouse
 from .stop import Stop
-from .warehouse import DLT, Busy, LoadFailed, Target, alone, named, pipeline, retire_empty
+from .warehouse import DLT, Busy, LoadFailed, Target, alone, give_back, named, pipeline, retire_empty
 
 if TYPE_CHECKING:
     from dlt import Pipeline
@@ -121,6 +121,7 @@ def load(
 
     find(tables)
     os.environ.update(DLT)
+    give_back()
     with alone(target), Stop(sleep) as stop:
         if target.destination == "duckdb":
             database.prepare(target.database)

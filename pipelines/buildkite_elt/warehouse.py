@@ -7,12 +7,14 @@ that directory exists only while a load runs, and while a package of a failed on
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +41,22 @@ MEMORY = "128MB"
 """What DuckDB may hold while it loads, before it spills to disk; it would keep most of the file otherwise."""
 MORE = "70%"
 """What it may hold of this machine's memory where a package does not fit: a few very large rows are enough for that."""
+
+
+LARGE = 4 << 20
+"""Bytes of what is given back to the system as soon as it is free."""
+
+
+@cache
+def give_back() -> None:
+    """Have glibc give back what is free; without this a long load keeps ever more of it, in pieces (mallopt(3))."""
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        for setting, value in ((M_MMAP_THRESHOLD, LARGE), (M_ARENA_MAX, 2)):
+            mallopt(setting, value)
+
+
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
 
 
 class Busy(BuildkiteError):

@@ -56,6 +56,15 @@ def redact(text: str) -> str:
     return IN_TEXT.sub("[redacted]", text)
 
 
+@lru_cache(maxsize=4096)
+def _network(value: str) -> str:
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError:
+        return "…"
+    return str(ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False))
+
+
 @dataclass(frozen=True)
 class Privacy:
     """A choice of what may be stored: `show` names it, `key` hashes the rest."""
@@ -79,13 +88,7 @@ class Privacy:
         """The network of an address (/24, or /48 for IPv6), or its hash; `…` for what is no address."""
         if "ips" in self.show or not value:
             return value
-        if self.key:
-            return self._hash(value)
-        try:
-            address = ipaddress.ip_address(value)
-        except ValueError:
-            return "…"
-        return str(ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False))
+        return self._hash(value) if self.key else _network(value)
 
     def env(self, value: Any) -> Any:
         """`{name: value}` with its values hashed, or null without a key; `name=value` lines become a map.
