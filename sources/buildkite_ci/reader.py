@@ -58,7 +58,7 @@ class Reader:
         else:
             name = column.path[-1]
             values = [one.get(name) for one in self.inside(column.path[:-1])]
-        convert = self.converter(column.type)
+        convert = converter(column.type, self.privacy)
         if convert:
             values = [None if value is None else convert(value) for value in values]
         must = column.name in self.declared.key and not given and column.type == "text"
@@ -85,23 +85,9 @@ class Reader:
             return None
         return value
 
-    def converter(self, kind: str) -> Callable[[Any], Any] | None:
-        privacy = self.privacy
-        masks: dict[str, Callable[[str], str]] = {"email": privacy.email, "ip": privacy.ip, "url": privacy.url}
-        if kind in masks:
-            mask = masks[kind]
-            return lambda value: mask(value) if isinstance(value, str) else value
-        if kind == "variable":
-            return lambda pair: privacy.variable(*pair) if _is_pair(pair) else None
-        if kind == "env":
-            return lambda value: _json(privacy.env(value))
-        if kind == "json":
-            return lambda value: _json(privacy.scrub(value))
-        return None
-
     def more(self) -> list[str | None]:
         """What no column promised, a JSON object a row; null where nothing is left."""
-        known = _tree([c.path for c in self.declared.columns] + [tuple(p.split(".")) for p in self.declared.elsewhere])
+        known = tree([*paths_of(self.declared), *(tuple(p.split(".")) for p in self.declared.elsewhere)])
         left = [_left(row, known) for row in self.rows]
         for row, misfits in self.misfits.items():
             left[row] = {**(left[row] or {}), "misfits": misfits}
@@ -116,6 +102,26 @@ class Reader:
         told = zip(*(values[name].to_pylist() for name in names), strict=True)
         said = ([(n, v) for n, v in zip(names, row, strict=True) if v is not None] for row in told)
         return [hashlib.blake2b(repr(row).encode(), digest_size=16).hexdigest() for row in said]
+
+
+def converter(kind: str, privacy: Privacy) -> Callable[[Any], Any] | None:
+    """What makes of a value, which is not null, what is stored in a column of this type; None if it is that already."""
+    masks: dict[str, Callable[[str], str]] = {"email": privacy.email, "ip": privacy.ip, "url": privacy.url}
+    if kind in masks:
+        mask = masks[kind]
+        return lambda value: mask(value) if isinstance(value, str) else value
+    if kind == "variable":
+        return lambda pair: privacy.variable(*pair) if _is_pair(pair) else None
+    if kind == "env":
+        return lambda value: _json(privacy.env(value))
+    if kind == "json":
+        return lambda value: _json(privacy.scrub(value))
+    return None
+
+
+def paths_of(table: Table) -> list[tuple[str, ...]]:
+    """Where the columns' values stand in an item."""
+    return [column.path for column in table.columns]
 
 
 FITS: Mapping[str, set[type]] = {
@@ -180,18 +186,19 @@ def _json(value: Any) -> str | None:
     return text
 
 
-def _tree(paths: Iterable[tuple[str, ...]]) -> Tree:
-    """Paths as nested names; None below a name that is promised whole."""
-    tree: Tree = {}
+def tree(paths: Iterable[tuple[str, ...]], both: bool = False) -> Tree:
+    """Paths as nested names; None below a name that is promised whole, unless what is promised inside counts, too."""
+    found: Tree = {}
     for path in sorted(paths, key=len, reverse=True):
-        below = tree
+        below = found
         for name in path[:-1]:
             inner = below.get(name)
             if inner is None:
                 inner = below[name] = {}
             below = inner
-        below[path[-1]] = None
-    return tree
+        if not (both and below.get(path[-1])):
+            below[path[-1]] = None
+    return found
 
 
 def _left(item: Item, known: Tree) -> dict[str, Any] | None:

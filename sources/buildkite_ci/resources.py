@@ -13,6 +13,7 @@ from .catalog import catalog, families, with_families
 from .extract import Run
 from .rest import Page
 from .table import Also, Errand, GraphQL, Table
+from .typed import in_passing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,12 +90,12 @@ def _in_passing(run: Run, table: Table, also: Also) -> Callable[[Page], Iterator
 
     def read(page: Page) -> Iterator[pa.Table]:
         listed = {item["id"] for one in run.listed(table) for item in one.items}
-        shown = {item["id"]: item for each in page.items for item in also.items(each)}
+        shown = {one: find for item in page.items for one, find in in_passing(item.get(also.rows), also.name)}
         new = shown.keys() - had - listed
         new -= {row["id"] for row in warehouse.rows(table.name, "id", new, ("id",))}
         had.update(new)
         if new:
-            yield run.read(table, Page([dict(shown[one]) for one in sorted(new)], page.at))
+            yield run.read(table, Page([dict(shown[one]()) for one in sorted(new)], page.at))
 
     return read
 

@@ -135,6 +135,7 @@ def walk(
     lower: datetime,
     upper: datetime | None = None,
     size: int = PER_PAGE,
+    decode: Callable[[bytes], Any] = orjson.loads,
 ) -> Iterator[Page]:
     """A listing that is ordered newest created first: its items created in [lower, upper), each once.
 
@@ -149,7 +150,7 @@ def walk(
             window["created_to"] = told(upper)
         if number > 1:
             window["page"] = number
-        ask = partial(_asked, wire, path, window, _within(path, lower, upper))
+        ask = partial(_asked, wire, path, window, _within(path, lower, upper), decode)
         answer = asking.of(ask, fixed=number > 1)
         if had and not any(item["id"] in had for item in answer.body):
             answer = asking.of(ask, fixed=number > 1)  # deleted meanwhile, or not our page
@@ -173,9 +174,15 @@ def walk(
 
 
 def _asked(
-    wire: Wire, path: str, window: Mapping[str, Any], check: Callable[[Any], None], size: int, can_shrink: bool
+    wire: Wire,
+    path: str,
+    window: Mapping[str, Any],
+    check: Callable[[Any], None],
+    decode: Callable[[bytes], Any],
+    size: int,
+    can_shrink: bool,
 ) -> Answer:
-    return wire.get(path, {**window, "per_page": size}, check=check, can_shrink=can_shrink)
+    return wire.get(path, {**window, "per_page": size}, check=check, can_shrink=can_shrink, decode=decode)
 
 
 @dataclass

@@ -24,9 +24,7 @@ class Sieve:
     def __init__(self, patterns: Iterable[str]) -> None:
         wide = [widened(pattern).encode() for pattern in patterns]
         self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        self._database.compile(
-            expressions=wide, ids=[*range(len(wide))], elements=len(wide), flags=[FLAGS] * len(wide)
-        )
+        self._database.compile(expressions=wide, ids=[*range(len(wide))], elements=len(wide), flags=[FLAGS] * len(wide))
 
     def lines(self, texts: Any) -> Any:
         """The places of the lines, of a string column without nulls, that a pattern may match; in order."""

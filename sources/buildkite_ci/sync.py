@@ -6,20 +6,26 @@ The state says which intervals of creation are covered, when the last sweep bega
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
+
+import orjson
 
 from .rest import TICK, Page, walk
 from .table import Rest, Since
 from .times import instant, told
+from .typed import typed
 from .wire import Wire
 
 HEAVIEST = 48 << 20
 """Bytes of JSON after which a load package of at most so many rows ends too: DuckDB holds a package in memory."""
 
 Interval = tuple[datetime, datetime]
+Walk = Callable[..., Iterator[Page]]
+"""rest.walk of one listing: its parameters, and the interval of creation."""
 
 
 OVERLAP = timedelta(days=1)
@@ -93,14 +99,15 @@ def sync(
     since = fetch.since
     if since is None:
         raise ValueError(f"{path} says no `since`")
-    base = dict(fetch.params)
+    decode = typed(fetch.apart).decode if fetch.apart else orjson.loads
+    walked, base = partial(walk, wire, path, decode=decode), dict(fetch.params)
     if not sweep:
         gap = state.gap()
-        pages = _fill(wire, path, base, state, gap, at_most) if gap else iter(())
+        pages = _fill(walked, base, state, gap, at_most) if gap else iter(())
     elif state.covered:
-        pages = _news(wire, path, base, state, since, at_most)
+        pages = _news(walked, base, state, since, at_most)
     else:
-        pages = _fill(wire, path, base, state, (state.since, None), at_most)
+        pages = _fill(walked, base, state, (state.since, None), at_most)
     began: datetime | None = None
     for page in pages:
         began = began or page.at
@@ -112,8 +119,7 @@ def sync(
 
 
 def _fill(
-    wire: Wire,
-    path: str,
+    walk: Walk,
     base: dict[str, Any],
     state: State,
     window: tuple[datetime, datetime | None],
@@ -126,7 +132,7 @@ def _fill(
     begin, end = window
     reached, count, size = end, 0, 0
     try:
-        for page in walk(wire, path, base, begin, end):
+        for page in walk(base, begin, end):
             end = end or page.at
             state.kept.setdefault("swept", page.at.isoformat())
             yield replace(page, whole=(page.reached or begin, reached or end))
@@ -145,9 +151,7 @@ def rows(page: Page) -> int:
     return sum(1 + len(item.get("jobs") or ()) for item in page.items)
 
 
-def _news(
-    wire: Wire, path: str, base: dict[str, Any], state: State, since: Since, at_most: int | None
-) -> Iterator[Page]:
+def _news(walk: Walk, base: dict[str, Any], state: State, since: Since, at_most: int | None) -> Iterator[Page]:
     """What was created since the last load, what ended since, what is open now, and what was open and is none of these.
 
     The last group is looked up by its moment of creation, not by its number: a pipeline may have been renamed.
@@ -155,16 +159,16 @@ def _news(
     lower, newest, swept = state.covered[0][0], state.covered[-1][1], state.swept
     unseen = dict(state.open)
     for page in _both(
-        _fill(wire, path, base, state, (newest - state.lag, None), at_most),
-        walk(wire, path, {**base, since.finished: told(swept - state.lag)}, lower),
-        walk(wire, path, {**base, "state[]": list(since.open)}, lower),
+        _fill(walk, base, state, (newest - state.lag, None), at_most),
+        walk({**base, since.finished: told(swept - state.lag)}, lower),
+        walk({**base, "state[]": list(since.open)}, lower),
     ):
         for item in page.items:
             unseen.pop(item["id"], None)
         yield page
     for one, created in unseen.items():
         moment, found = instant(created), False
-        for page in walk(wire, path, base, moment, moment + TICK):
+        for page in walk(base, moment, moment + TICK):
             found = found or any(item["id"] == one for item in page.items)
             yield page
         if not found:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
@@ -106,6 +106,7 @@ class Rest:
     each: asked once for every item of that table's listing, the parent; bind: {name in the path: field of the parent};
     given: {column of the child: field of the parent}, which the child's items do not say themselves.
     one: the answer is a single object. paged: whether it takes page and per_page (api.md 3.2 names those that do not).
+    apart: the table whose rows stand in lists inside the items.
     """
 
     path: str
@@ -116,6 +117,7 @@ class Rest:
     paged: bool = True
     params: Mapping[str, str] = field(default_factory=dict)
     since: Since | None = None
+    apart: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,10 +178,32 @@ class Ours:
 @dataclass(frozen=True)
 class Also:
     """Items that another table's pages show in passing; they say less than the listing, so they only make rows for
-    what has none yet. `items` finds them in one item of that table."""
+    what has none yet. They stand as `name` in the rows of the list `rows` of that table's items."""
 
     table: str
-    items: Callable[[Item], Iterable[Item]]
+    rows: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Rows that stand in a list inside an item, called `name`, and may be many: typed.py reads them.
+
+    above: columns that an item gives to each of its rows. derived: {column: (what makes it of a row, the paths that it
+    looks at, which are columns' too)}.
+    """
+
+    name: str
+    above: Callable[[Item], Item]
+    derived: Mapping[str, tuple[Callable[[Item], Any], tuple[str, ...]]] = field(default_factory=dict)
+
+    def rows(self, item: Item) -> Iterator[Item]:
+        """The rows of one item."""
+        held = item.get(self.name)
+        above = self.above(item)
+        for row in held if isinstance(held, Sequence) and not isinstance(held, str) else ():
+            if isinstance(row, Mapping):
+                yield {**row, **above, **{name: make(row) for name, (make, _) in self.derived.items()}}
 
 
 @dataclass(frozen=True)
@@ -188,7 +212,8 @@ class Table:
 
     rows: makes the rows of one item (default: the item itself). elsewhere: fields that are another table's rows, or
     that repeat one of this row's columns. scope: what the token needs, "" for none. whole: a column; the rows that
-    share its value come together, and replace all that had it.
+    share its value come together, and replace all that had it. apart: where its rows stand in lists inside items;
+    `rows` is its `rows` then.
     """
 
     grain: str
@@ -201,6 +226,7 @@ class Table:
     elsewhere: tuple[str, ...] = ()
     also: Also | None = None
     whole: str = ""
+    apart: Apart | None = None
     name: str = ""
     doc: str = ""
 
@@ -247,6 +273,13 @@ class Table:
         """
         from .reader import Reader
 
+        if self.apart:
+            from .typed import Odd, typed
+
+            try:
+                return typed(self.name).table([*items], given, privacy)
+            except Odd:
+                pass
         rows = [row for item in items for row in (self.rows(item) if self.rows else (item,))]
         return Reader(self, rows, given, privacy).table()
 

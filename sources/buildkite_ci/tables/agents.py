@@ -5,7 +5,7 @@ Buildkite lists only connected and stopping agents. One that leaves the list sta
 says less about it. The access token that older payloads carry is never stored.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from ..table import Also, Item, Rest, Table, col, named, user
 
@@ -17,18 +17,9 @@ def rows(agent: Item) -> Iterator[Item]:
     yield {"cluster_id": cluster_id, "cluster_queue_id": named("queues", queue), **agent}
 
 
-def of_jobs(build: Item) -> Iterator[Item]:
-    """The agents of a build's jobs."""
-    jobs = build.get("jobs")
-    for job in jobs if isinstance(jobs, list) else ():
-        agent = job.get("agent") if isinstance(job, Mapping) else None
-        if isinstance(agent, Mapping) and isinstance(agent.get("id"), str):
-            yield agent
-
-
 TABLE = Table(
     grain="one row per agent",
-    also=Also("builds", of_jobs),
+    also=Also("builds", "jobs", "agent"),
     fetch=Rest("organizations/{organization}/agents"),
     rows=rows,
     key=("id",),

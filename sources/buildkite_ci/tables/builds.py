@@ -43,6 +43,7 @@ TABLE = Table(
             open=("creating", "scheduled", "running", "failing", "canceling", "blocked"),
             lag=timedelta(minutes=10),
         ),
+        apart="jobs",
     ),
     rows=rows,
     key=("id",),

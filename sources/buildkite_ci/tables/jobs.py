@@ -6,23 +6,18 @@ manual jobs have a `label` instead of a name and no times of their own, waiters 
 The agent's columns are how the agent was when the build was read, not when the job ran.
 """
 
-from collections.abc import Iterator, Mapping
-
-from ..table import Inside, Item, Table, col, named, part, user
+from ..table import Apart, Inside, Item, Table, col, named, part, user
 
 
-def rows(build: Item) -> Iterator[Item]:
-    """The jobs of one build, each with its build's and its pipeline's names."""
-    jobs, pipeline = build.get("jobs"), part(build, "pipeline")
-    above = {
+def above(build: Item) -> Item:
+    """The names of its build and its pipeline."""
+    pipeline = part(build, "pipeline")
+    return {
         "build_id": build.get("id"),
         "build_number": build.get("number"),
         "pipeline_id": pipeline.get("id"),
         "pipeline_slug": pipeline.get("slug") or named("pipelines", build.get("url")),
     }
-    for job in jobs if isinstance(jobs, list) else ():
-        if isinstance(job, Mapping):
-            yield {**job, **above, "queue_key": queue_key(job)}
 
 
 def queue_key(job: Item) -> str | None:
@@ -42,10 +37,15 @@ def _tag(tags: object) -> str:
     return ""
 
 
+APART = Apart(
+    "jobs", above, {"queue_key": (queue_key, ("type", "agent_query_rules", "agent.queue", "agent.meta_data"))}
+)
+
 TABLE = Table(
     grain="one row per job attempt, of any type",
     fetch=Inside("builds"),
-    rows=rows,
+    rows=APART.rows,
+    apart=APART,
     key=("id",),
     scope="read_builds",
     load="merge",
