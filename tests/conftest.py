@@ -1,11 +1,15 @@
-"""What many tests need: a small Buildkite over HTTP, a place for a file, and the command in this process."""
+"""What many tests need: a small Buildkite over HTTP, the demo's file, and the command in this process."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from typer.testing import CliRunner, Result
 
 from buildkite_elt.cli import app
@@ -28,6 +32,24 @@ def standin() -> Iterator[Standin]:
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     return tmp_path / "buildkite.duckdb"
+
+
+@pytest.fixture(scope="session")
+def demo_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's buildkite.duckdb, made once for all workers (40 s). Read it; who writes copies it."""
+    mine = tmp_path_factory.getbasetemp()
+    folder = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
+    file = folder / "demo" / "buildkite.duckdb"
+    with FileLock(folder / "demo.lock"):
+        if not file.exists():
+            file.parent.mkdir(exist_ok=True)
+            making = file.with_name("making.duckdb")
+            making.unlink(missing_ok=True)
+            command = [sys.executable, "-c", "from buildkite_elt.cli import main; main()", "demo", "-d", str(making)]
+            said = subprocess.run(command, check=True, capture_output=True, text=True)
+            assert "could not be made" not in said.stdout
+            making.rename(file)
+    return file
 
 
 @pytest.fixture

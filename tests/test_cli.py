@@ -340,6 +340,8 @@ def test_the_demo_twice(command: Command, database: Path) -> None:
     assert first.exit_code == 0, first.output
     told = json.loads(first.stdout)
     assert all(told["answers"].values()), told["answers"]
+    assert told["report"] == "buildkite-report.html"
+    assert "CI health of acme-inc" in Path(told["report"]).read_text(encoding="utf-8")
     world = demo()
     world.settle()
     (organization,) = world.organizations.values()
@@ -350,7 +352,7 @@ def test_the_demo_twice(command: Command, database: Path) -> None:
         ("jobs", {job["id"] for _, job in organization.jobs()}),
     ):
         assert sorted(ids(database, table)) == sorted(expected)
-    for words in ("How builds end", "Slowest pipelines", "GraphQL points", "buildkite-elt status"):
+    for words in ("How builds end", "Slowest pipelines", "GraphQL points", "elt status", "buildkite-report.html"):
         assert words in second.stdout
 
 

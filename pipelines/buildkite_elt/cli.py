@@ -94,13 +94,14 @@ def settings(
 
 @app.command()
 def demo(database: Database = DATABASE, seed: Seed = 7, json: Json = False) -> None:
-    """A made-up organization, served by the stand-in in this process, loaded into a file, and a tell. No token."""
+    """A made-up organization, served by the stand-in in this process, loaded into a file, and a report. No token."""
 
     from buildkite_ci.catalog import catalog
     from buildkite_ci.choice import Choice
 
     from . import config, loads, show, status
     from . import outcomes as tell
+    from . import report as reports
     from .standin import Standin
     from .standin.demo import demo as world
 
@@ -118,17 +119,19 @@ def demo(database: Database = DATABASE, seed: Seed = 7, json: Json = False) -> N
     outcomes = [replace(outcome, waited=0.0) for outcome in outcomes]
     with status.opened(database, DATASET) as connection:
         answers = tell.answers(connection)
+    page = reports.write(database, DATASET)
     if json:
         told = {
             question: [dict(zip(one.names, row, strict=True)) for row in one.rows] for question, one in answers.items()
         }
-        show.as_json(tell.document(outcomes) | {"database": database, "answers": told})
+        show.as_json(tell.document(outcomes) | {"database": database, "answers": told, "report": page})
     else:
         for outcome in outcomes:
             tell.tell(outcome)
         skipped = f"; {show.span(waits)} of waiting for them were skipped" if waits else ""
         show.say(f"The rate limits were the API's own{skipped}.\n")
         tell.tell_answers(answers)
+        show.say(f"A page of all this, with charts, is in {page}\n")
         tell.tell_next(database, DATABASE)
     raise typer.Exit(tell.code(outcomes))
 
@@ -226,6 +229,32 @@ def status(database: Database = DATABASE, dataset: Dataset = DATASET, json: Json
         show.as_json({"database": database, "dataset": dataset, "last_load": last, "tables": found})
     else:
         statuses.tell(found, last)
+
+
+@app.command()
+def report(
+    organization: Annotated[
+        list[str] | None, typer.Option("--organization", "-o", help="Only this one; repeat it or use commas.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The HTML file; otherwise buildkite-report.html beside the database.")
+    ] = None,
+    database: Database = DATABASE,
+    dataset: Dataset = DATASET,
+    json: Json = False,
+) -> None:
+    """One HTML page of the CI in the file, for 28 days: waits, flaky and slow steps, failures, cost, API use, coverage.
+
+    It needs no network and runs no script.
+    """
+    from . import config, show
+    from . import report as reports
+
+    page = reports.write(database, dataset, config.slugs(organization) if organization else (), output)
+    if json:
+        show.as_json({"database": database, "dataset": dataset, "report": page})
+    else:
+        show.say(f"The report is in {page}")
 
 
 @app.command()

@@ -107,6 +107,7 @@ def tell_next(database: Path, usual: Path) -> None:
     show.say("Next", "bold")
     for command, what in (
         (f"{us} status{where}", "how each table stands"),
+        (f"{us} report{where}", "the page anew, after a load"),
         (f"{us} tables jobs", "what a table's columns mean"),
         (f'{us} sql{where} "SELECT * FROM builds LIMIT 3"', "ask something"),  # noqa: S608
         (f"{us} check", "your own organization, once BUILDKITE_API_TOKEN is set"),
