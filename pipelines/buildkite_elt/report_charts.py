@@ -19,7 +19,9 @@ from markupsafe import Markup, escape
 Row = Mapping[str, Any]
 Kinds = Mapping[str, str]
 """What a row's `kind` may be, in the order in which they are stacked -> the CSS variable of its colour."""
-Draw = Callable[[Sequence[Row], int, Kinds], alt.LayerChart | alt.Chart]
+Plot = Any
+"""A chart of altair's, whose types do not say what its methods return."""
+Draw = Callable[[Sequence[Row], int, Kinds], Plot]
 
 WIDE, NARROW = 540, 340
 """Widths in pixels."""
@@ -84,7 +86,7 @@ def _short(tag: str) -> str:
     return NOISE.sub("", tag).replace("<g", f"<g{kept}", 1)
 
 
-def days(rows: Sequence[Row], width: int, kinds: Kinds) -> alt.Chart:
+def days(rows: Sequence[Row], width: int, kinds: Kinds) -> Plot:
     """{day, kind, amount}: a bar for each day, stacked by kind. Days are ISO dates; a row without a kind names a day
     on which nothing was."""
     every = sorted({row["day"] for row in rows})
@@ -107,7 +109,7 @@ def days(rows: Sequence[Row], width: int, kinds: Kinds) -> alt.Chart:
     )
 
 
-def bars(rows: Sequence[Row], width: int, kinds: Kinds) -> alt.LayerChart:
+def bars(rows: Sequence[Row], width: int, kinds: Kinds) -> Plot:
     """{label, kind, amount, told}: a bar for each label, by kind one after another; `told` is its amount in words."""
     order = list(kinds)
     values = [{**row, "order": order.index(row["kind"])} for row in rows]
@@ -124,7 +126,7 @@ def bars(rows: Sequence[Row], width: int, kinds: Kinds) -> alt.LayerChart:
     return _sized(alt.layer(marks, *_words(rows, width)), width, None)
 
 
-def ranges(rows: Sequence[Row], width: int, _: Kinds) -> alt.LayerChart:
+def ranges(rows: Sequence[Row], width: int, _: Kinds) -> Plot:
     """{label, low, high, told}: from `low` to `high` seconds, on a logarithmic axis; a ring at low, a dot at high."""
     values = [{**row, "low": max(row["low"], 0.1), "high": max(row["high"], 0.1)} for row in rows]
     least = min(min(row["low"], row["high"]) for row in values)
@@ -150,7 +152,7 @@ def ranges(rows: Sequence[Row], width: int, _: Kinds) -> alt.LayerChart:
     )
 
 
-def hours(rows: Sequence[Row], width: int, kinds: Kinds) -> alt.Chart:
+def hours(rows: Sequence[Row], width: int, kinds: Kinds) -> Plot:
     """{weekday: Mon …, hour: 0 …, kind}: a week of hours, coloured by kind."""
     clock = alt.Axis(
         values=list(range(0, 24, 3)), labelAngle=0, labelExpr="format(datum.value, '02d')", grid=False, labelPadding=4
@@ -211,7 +213,7 @@ def _ticks(first: float, last: float, width: int) -> list[float]:
     return found
 
 
-def _sized(chart: Any, width: int, height: int | None) -> Any:
+def _sized(chart: Any, width: int, height: int | None) -> Plot:
     """All of it, labels included, is as wide as that; where no height is given, lines have ROW each."""
     fit = {"type": "fit" if height else "fit-x", "contains": "padding"}
     return chart.properties(width=width, height=height or {"step": ROW}, autosize=fit)
