@@ -15,7 +15,7 @@ export UV_COMPILE_BYTECODE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint types format docs bench bench-cost
+.PHONY: help demo test test-slow lint types format docs pictures bench bench-cost
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,13 +44,17 @@ format: $(READY) ## Style, mended
 docs: $(READY) ## docs/tables.md, docs/views.md and README's scopes, from the tables and views themselves
 	@$(BIN)/python -c 'from pathlib import Path; from buildkite_elt import describe; describe.write(Path())'
 
+pictures: $(READY) ## docs/pictures, charts of the notebooks over the demo, as SVG
+	@$(BIN)/python -m notebooks.pictures
+
 bench-cost: $(READY) ## docs/benchmarks.md: requests and losses of ours and of others, some minutes
 	@$(BIN)/python -m bench.cost --write docs/benchmarks.md --date "$$(date -u +%F)" $(ARGS)
 
-bench: $(READY) ## docs/benchmarks-logs.md: how fast logs are read, and of how much memory; some ten minutes
+bench: $(READY) ## docs/benchmarks-logs.md and -views.md: how fast logs and views are; some ten minutes
 	@$(BIN)/python -m bench.logs --json .bench-logs.json $(ARGS)
 	@$(BIN)/python -m bench.told "$$(date -u +%F)" .bench-logs.json > docs/benchmarks-logs.md
 	@$(BIN)/python -m bench.log_search
+	@$(BIN)/python -m bench.views --date "$$(date -u +%F)" > docs/benchmarks-views.md
 
 # Made once, and again when the lock or the project's needs change. uv where it is on PATH and new enough (pyproject
 # says how new); otherwise a pinned one is put into .venv, where `uv sync` leaves it alone.

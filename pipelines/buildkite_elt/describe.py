@@ -9,7 +9,7 @@ from typing import Any
 from buildkite_ci.catalog import catalog, find
 from buildkite_ci.table import Ours, Table
 
-from . import costs, show
+from . import costs, joins, show
 
 
 def listed() -> list[dict[str, str]]:
@@ -92,6 +92,8 @@ def _lines() -> Iterator[str]:
         scope = f"`{row['scope']}`" if row["scope"] else "none"
         said = (row["api"], row["asked"], row["load"], row["grain"])
         yield f"| [{row['table']}](#{row['table']}) | {scope} | {' | '.join(said)} |"
+    yield ""
+    yield from joins.markdown()
     for table in catalog().values():
         yield from _section(table)
     yield ""
@@ -105,6 +107,9 @@ def _section(table: Table) -> Iterator[str]:
     yield ""
     yield f"Key: {', '.join(f'`{name}`' for name in table.key)}. Load: {table.load}. Cost: {costs.told(table)}"
     yield ""
+    if joined := joins.told(table.name):
+        yield f"Joins: {joined}."
+        yield ""
     yield "| column | type | |"
     yield "|---|---|---|"
     for column in table.all_columns:
