@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import statistics
 import sys
@@ -23,18 +24,25 @@ def row(figure: dict[str, Any]) -> str:
     return f"| {figure['name'].strip()} | {figure['unit']} | {told} |"
 
 
+def machine(date: str, load: str) -> str:
+    """When, on what and with what it was measured. load: of the machine."""
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return (
+        f"{date}, {os.cpu_count()} cores, {platform.machine()}, {platform.system()}; Python "
+        f"{platform.python_version()}, {versions}. Load of the machine at the end: {load}."
+    )
+
+
 def main() -> None:
     date, files = sys.argv[1], [Path(name) for name in sys.argv[2:]]
     found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     corpus = found[0]["corpus"]
     loads = ", ".join(f"{one['load'][0]:.1f}" for one in found)
     lines = [
         "# Benchmarks of job logs",
         "",
         "Written by `make bench`; do not edit.",
-        f"{date}, {found[0]['cores']} cores, {platform.machine()}, {platform.system()}; Python "
-        f"{platform.python_version()}, {versions}. Load of the machine at the end: {loads}.",
+        machine(date, loads),
         "",
         f"The logs are made up, like real ones: {corpus['bytes']:.0f} bytes and {corpus['controls']:.1f} control bytes "
         f"a line; zstd leaves {corpus['zstd']:.1%} of them. Medians, the least and the most.",
