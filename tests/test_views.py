@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from buildkite_ci.catalog import catalog
 from buildkite_ci.errors import BadInput
-from buildkite_elt import views
+from buildkite_elt import view_docs, views
 
 FOLDER = Path(__file__).parent / "views"
 Row = dict[str, Any]
@@ -63,6 +64,30 @@ def test_given_rows_become_expected_rows(view: str, case: Row) -> None:
             found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
             told = [{name: plain(row[name]) for name in looked_at if row[name] is not None} for row in found]
             assert sorted(told, key=repr_of) == sorted(wanted, key=repr_of), zone
+            # What no given row says, such as an organization, is null in all of them.
+            unsaid = {column for column in names if all(row[column] is None for row in found)}
+            assert_key_holds(view, found, unsaid)
+
+
+def assert_key_holds(name: str, rows: list[Row], unsaid: Container[str] = ()) -> None:
+    """No two rows share the view's key, and only its nullable columns are null in it."""
+    view = views.views()[name]
+    keys = [tuple(row[column] for column in view.key) for row in rows]
+    assert not view.key or len({*keys}) == len(keys), f"{name}: its key {view.key} is in two rows"
+    nulls = {column for row in rows for column in view.key if row[column] is None and column not in unsaid}
+    assert nulls <= view.nullable, f"{name}: null in its key, so write {nulls - view.nullable} with a ?"
+
+
+@pytest.mark.slow
+def test_the_keys_hold_over_the_demo(demo_file: Path) -> None:
+    with duckdb.connect(str(demo_file), read_only=True) as connection:
+        connection.execute("SET schema = 'ci'")
+        made = connection.execute("SELECT view_name FROM duckdb_views() WHERE schema_name = 'ci'").fetchall()
+        for name in {name for (name,) in made} & views.views().keys():
+            columns = [f'"{column}"' for column in views.views()[name].key]
+            cursor = connection.execute(f"SELECT {', '.join(columns) or '1'} FROM {name}")
+            names = [one[0] for one in cursor.description]
+            assert_key_holds(name, [dict(zip(names, row, strict=True)) for row in cursor.fetchall()])
 
 
 def repr_of(row: Row) -> str:
@@ -80,11 +105,18 @@ def plain(value: Any) -> Any:
     return value.isoformat(sep=" ") if hasattr(value, "isoformat") else value
 
 
+@cache
+def shown() -> dict[str, list[tuple[str, str]]]:
+    return view_docs.columns()
+
+
 @pytest.mark.parametrize("name", sorted(views.views()))
 def test_every_view_reads_what_there_is_and_has_a_case(name: str) -> None:
     view = views.views()[name]
     assert view.reads <= {*catalog(), *views.views(), *views.DATA}
     assert view.without <= view.reads & {*catalog()}
+    assert {*view.key} <= {column for column, _ in shown()[name]}
+    assert view.nullable <= {*view.key}
     assert (FOLDER / f"{name}.toml").exists(), "given rows and expected rows are missing"
 
 

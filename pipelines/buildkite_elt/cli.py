@@ -307,6 +307,18 @@ def sql(
         statuses.tell_results(results, "json" if json else "csv" if csv else "")
 
 
+@app.command()
+def export(
+    dbt: Annotated[Path, typer.Option("--dbt", help="The folder of the dbt project.")],
+    database: Database = DATABASE,
+    dataset: Dataset = DATASET,
+) -> None:
+    """The file's tables and views as a dbt project: sources with freshness, models, tests of every key, exposures."""
+    from . import dbt_export
+
+    dbt_export.tell(dbt_export.export(dbt, database, dataset))
+
+
 def main() -> None:
     """The console script."""
     app(prog_name="buildkite-elt")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from buildkite_ci.catalog import catalog
@@ -59,6 +59,7 @@ def described(name: str) -> dict[str, Any]:
         "view": name,
         "doc": view.doc,
         "grain": view.grain,
+        "key": list(view.key),
         "answers": list(view.answers),
         "reads": sorted(view.reads),
         "columns": told,
@@ -76,7 +77,7 @@ def tell(name: str = "") -> None:
     one = described(name)
     show.say(one["view"], "bold")
     show.say(one["doc"] + "\n")
-    show.pairs({"grain": one["grain"], "answers": ", ".join(one["answers"]), "reads": ", ".join(one["reads"])})
+    show.pairs({"grain": one["grain"], **{of: ", ".join(one[of]) for of in ("key", "answers", "reads")}})
     show.say("")
     show.table(("column", "type"), [list(column.values()) for column in one["columns"]])
     show.say(one["sql"])
@@ -98,7 +99,12 @@ def _lines() -> Iterator[str]:
     shown = columns()
     for view in sorted(views.views().values(), key=lambda view: view.name):
         yield f"\n## {view.name}\n\n{view.doc}\n"
-        yield f"{view.grain[0].upper()}{view.grain[1:]}. Reads {', '.join(f'`{name}`' for name in sorted(view.reads))}."
+        key = f" Key: {_names(view.key)}." if view.key else ""
+        yield f"{view.grain[0].upper()}{view.grain[1:]}.{key} Reads {_names(sorted(view.reads))}."
         yield "\n| column | type |\n|---|---|"
         yield from (f"| `{column}` | {kind} |" for column, kind in shown[view.name])
     yield ""
+
+
+def _names(of: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in of)

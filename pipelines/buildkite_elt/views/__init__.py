@@ -1,9 +1,10 @@
 """The views: a .sql file each, created beside the tables after each load, as far as what they read is there.
 
-A file begins with comments: what a row says, `grain:`, `answers:`, the questions of docs/views.md, and `without:`,
-tables that it reads as empty where they are not loaded. Then comes one SELECT in DuckDB's SQL over tables and views by
-their bare names. What a user may want to change is data: `rules.csv` (classes of failures) and `prices.csv` (what a
-queue costs) are tables beside the views, `failure_rules` and `price_list`.
+A file begins with comments: what a row says, `grain:`, `key:`, the columns of which no two rows share all (`name?`: it
+may be null; no key where the grain's is not among the columns), `answers:`, the questions of docs/views.md, and
+`without:`, tables that it reads as empty where they are not loaded. Then comes one SELECT in DuckDB's SQL over tables
+and views by their bare names. What a user may want to change is data: `rules.csv` (classes of failures) and
+`prices.csv` (what a queue costs) are tables beside the views, `failure_rules` and `price_list`.
 """
 
 from __future__ import annotations
@@ -38,11 +39,16 @@ KINDS = {"bigint": "BIGINT", "double": "DOUBLE", "bool": "BOOLEAN", "timestamp":
 
 @dataclass(frozen=True)
 class View:
-    """doc: what a row says; reads: the tables and views that it needs; answers: numbers of questions, such as W1."""
+    """doc: what a row says; reads: the tables and views that it needs; answers: numbers of questions, such as W1.
+
+    key: columns; nullable: those of them that may be null.
+    """
 
     name: str
     doc: str
     grain: str
+    key: tuple[str, ...]
+    nullable: frozenset[str]
     answers: tuple[str, ...]
     sql: str
     reads: frozenset[str]
@@ -93,17 +99,20 @@ def read(path: Path) -> View:
         if not comment:
             break
         lines.append(comment[1])
-    told = dict(re.findall(r"^(grain|answers|without): *(.*)$", "\n".join(lines), re.MULTILINE))
-    doc = " ".join(line for line in lines if not re.match(r"(grain|answers|without):", line)).strip()
+    told = dict(re.findall(r"^(grain|key|answers|without): *(.*)$", "\n".join(lines), re.MULTILINE))
+    doc = " ".join(line for line in lines if not re.match(r"(grain|key|answers|without):", line)).strip()
     if not doc or "grain" not in told:
         raise ValueError(f"{path.name}: its first lines should say what a row is, and `-- grain: …`")
     parsed = sqlglot.parse_one(text, read="duckdb")
     names = {cte.alias for cte in parsed.find_all(exp.CTE)}
     reads = frozenset(table.name for table in parsed.find_all(exp.Table) if table.name) - names
-    answers, without = (
-        tuple(one.strip() for one in told.get(name, "").split(",") if one.strip()) for name in ("answers", "without")
+    key, answers, without = (
+        tuple(one.strip() for one in told.get(name, "").split(",") if one.strip())
+        for name in ("key", "answers", "without")
     )
-    return View(path.stem, doc, told["grain"], answers, text, reads, frozenset(without))
+    nullable = frozenset(one.rstrip("?") for one in key if one.endswith("?"))
+    names_of_key = tuple(one.rstrip("?") for one in key)
+    return View(path.stem, doc, told["grain"], names_of_key, nullable, answers, text, reads, frozenset(without))
 
 
 def statements(dataset: str, there: Iterable[str], dialect: str = "duckdb") -> Iterator[tuple[str, list[str]]]:

@@ -1,6 +1,7 @@
 -- What each agent has run, how often that passed, and for how many days it has run nothing: idle_days counts from its
 -- last job, else from when it connected. A soft failure passed; canceled jobs count neither way.
 -- grain: one row per agent
+-- key: agent_id
 -- answers: W10
 WITH ran AS (
     SELECT
@@ -31,7 +32,7 @@ SELECT
     r.passed_jobs / CAST(nullif(r.judged_jobs, 0) AS DOUBLE) AS passed_share,
     greatest(r.last_ran_at, g.last_job_finished_at) AS last_ran_at,
     greatest(
-        epoch(o.as_of - coalesce(greatest(r.last_ran_at, g.last_job_finished_at), g.connected_at, g.created_at)), 0
+        epoch(o.as_of) - epoch(coalesce(greatest(r.last_ran_at, g.last_job_finished_at), g.connected_at, g.created_at)), 0
     ) / 86400 AS idle_days
 FROM agents AS g
 INNER JOIN as_of AS o

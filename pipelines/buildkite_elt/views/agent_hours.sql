@@ -1,6 +1,7 @@
 -- How long each agent was connected, ran jobs and was idle, by the hour, over the last 30 days that jobs are loaded of.
 -- An agent is taken as connected from when it registered until it went, or until a load last found it.
 -- grain: one row per agent and hour in which it was connected, UTC
+-- key: agent_id, hour
 WITH runs AS (
     SELECT
         a.organization_slug,
@@ -79,7 +80,7 @@ busy AS (
     SELECT
         agent_id,
         hour,
-        sum(epoch(least(ended, hour + INTERVAL 1 HOUR) - greatest(began, hour))) AS busy_seconds
+        sum(epoch(least(ended, hour + INTERVAL 1 HOUR)) - epoch(greatest(began, hour))) AS busy_seconds
     FROM run_hours
     GROUP BY ALL
 )
@@ -93,10 +94,10 @@ SELECT
     c.id AS agent_id,
     c.name AS agent_name,
     c.hour,
-    epoch(least(c.ended, c.hour + INTERVAL 1 HOUR) - greatest(c.began, c.hour)) AS connected_seconds,
+    epoch(least(c.ended, c.hour + INTERVAL 1 HOUR)) - epoch(greatest(c.began, c.hour)) AS connected_seconds,
     coalesce(b.busy_seconds, 0) AS busy_seconds,
     greatest(
-        epoch(least(c.ended, c.hour + INTERVAL 1 HOUR) - greatest(c.began, c.hour)) - coalesce(b.busy_seconds, 0), 0
+        epoch(least(c.ended, c.hour + INTERVAL 1 HOUR)) - epoch(greatest(c.began, c.hour)) - coalesce(b.busy_seconds, 0), 0
     ) AS idle_seconds
 FROM connected AS c
 LEFT JOIN busy AS b

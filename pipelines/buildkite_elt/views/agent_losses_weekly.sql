@@ -1,6 +1,7 @@
 -- Jobs whose agent was lost, by host, version of the agent and week: exit status -1 and no other reason given.
 -- stopped_jobs are those whose agent was told to stop. An agent that ends after its one job has lost nothing.
 -- grain: one row per organization, host, agent version and week in which jobs started, UTC
+-- key: organization_slug, hostname?, agent_version?, week
 -- answers: W7
 SELECT
     organization_slug,

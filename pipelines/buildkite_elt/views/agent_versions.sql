@@ -2,6 +2,7 @@
 -- not tell which version is the newest of all. In use is who was connected when last seen, or ran a job of the last
 -- seven days.
 -- grain: one row per organization and version
+-- key: organization_slug, version
 -- answers: G5
 WITH used AS (
     SELECT

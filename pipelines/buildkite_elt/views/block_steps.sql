@@ -1,6 +1,7 @@
 -- How long manual steps held up their builds: from the last end of another job, or else the build's creation, until
 -- somebody unblocked them, or until now where they still block. Buildkite does not say when a step began to block.
 -- grain: one row per manual job that was unblocked or still blocks
+-- key: job_id
 -- answers: S8
 WITH blocks AS (
     SELECT
@@ -46,7 +47,7 @@ SELECT
     m.unblocked_by_name,
     coalesce(g.last_end_at, m.created_at) AS blocked_at,
     m.unblocked_at,
-    epoch(m.until_at - coalesce(g.last_end_at, m.created_at)) AS blocked_seconds
+    epoch(m.until_at) - epoch(coalesce(g.last_end_at, m.created_at)) AS blocked_seconds
 FROM blocks AS m
 LEFT JOIN begun AS g
     ON m.job_id = g.job_id

@@ -1,6 +1,7 @@
 -- Every line of the logs that are loaded, with its build and job: filter text, count builds. For the last thirty days
 -- ask for age_days < 30, counted from the build's creation to the last load.
 -- grain: one row per line
+-- key: job_id, line
 -- answers: L1
 SELECT
     l.organization_slug,

@@ -2,6 +2,7 @@
 -- deploy is a build that is no pull request's and whose pipeline's slug has a word that begins with deploy or release,
 -- or whose branch begins with one. The default branch is the pipeline's own, else main, without pull requests of forks.
 -- grain: one row per build
+-- key: build_id
 -- without: pipelines
 SELECT
     b.organization_slug,

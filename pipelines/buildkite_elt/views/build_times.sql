@@ -1,6 +1,7 @@
 -- How long each build took, from its creation until its last job ended, in three parts that add up to it: something
 -- ran; nothing ran, but some job waited for an agent; neither (blocked, behind a limit, or until somebody retried).
 -- grain: one row per build that ended and in which something ran or waited
+-- key: build_id
 WITH spans AS (
     SELECT
         build_id,
@@ -37,8 +38,8 @@ summed AS (
         build_id,
         min(began_at) AS began_at,
         max(ended_at) AS ended_at,
-        sum(greatest(0, epoch(ended_at - greatest(began_at, coalesce(any_until, began_at))))) AS any_seconds,
-        sum(greatest(0, epoch(ended_at - greatest(began_at, coalesce(run_until, began_at))))) FILTER (WHERE ran)
+        sum(greatest(0, epoch(ended_at) - epoch(greatest(began_at, coalesce(any_until, began_at))))) AS any_seconds,
+        sum(greatest(0, epoch(ended_at) - epoch(greatest(began_at, coalesce(run_until, began_at))))) FILTER (WHERE ran)
             AS run_seconds,
         sum(epoch(ended_at) - epoch(began_at)) FILTER (WHERE ran) AS job_seconds
     FROM seen
@@ -55,10 +56,10 @@ SELECT
     b.source,
     b.created_at,
     s.ended_at,
-    epoch(s.ended_at - least(b.created_at, s.began_at)) AS total_seconds,
+    epoch(s.ended_at) - epoch(least(b.created_at, s.began_at)) AS total_seconds,
     coalesce(s.run_seconds, 0) AS run_seconds,
     greatest(0, s.any_seconds - coalesce(s.run_seconds, 0)) AS wait_seconds,
-    greatest(0, epoch(s.ended_at - least(b.created_at, s.began_at)) - s.any_seconds) AS held_seconds,
+    greatest(0, epoch(s.ended_at) - epoch(least(b.created_at, s.began_at)) - s.any_seconds) AS held_seconds,
     coalesce(s.job_seconds, 0) AS job_seconds,
     b.web_url
 FROM builds AS b

@@ -1,5 +1,6 @@
 -- How long builds that passed or failed took, by pipeline and week, with the parts that build_times tells.
 -- grain: one row per organization, pipeline and week in which builds were made, from Monday, UTC
+-- key: organization_slug, pipeline_slug, week
 -- answers: S1
 SELECT
     organization_slug,

@@ -1,6 +1,7 @@
 -- Builds by the day on which they were made: how many, in which state they are now, and how long they and their jobs
 -- ran. Add up the days between two dates. A blocked build counts as open; minutes are those of builds that ended.
 -- grain: one row per organization, pipeline and day, UTC
+-- key: organization_slug, pipeline_slug, day
 -- answers: S9
 SELECT
     b.organization_slug,

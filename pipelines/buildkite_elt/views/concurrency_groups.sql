@@ -1,6 +1,7 @@
 -- Concurrency groups by the time that jobs waited for them, of the jobs that job_details was loaded for; and, by the
 -- last reading of concurrency_group_jobs, how many wait and the job that holds the group the longest.
 -- grain: one row per organization and concurrency group that job_details knows
+-- key: organization_slug, concurrency_group
 -- answers: W5
 -- without: concurrency_group_jobs
 WITH readings AS (

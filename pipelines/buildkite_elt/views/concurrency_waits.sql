@@ -1,6 +1,7 @@
 -- Jobs of a concurrency group, how long each waited for it, and the job of the group that started before it:
 -- where only one may run at a time, that is the one that it waited for. Only of jobs that job_details was loaded for.
 -- grain: one row per job attempt with a concurrency group that started
+-- key: job_id
 -- answers: W5
 SELECT
     a.organization_slug,

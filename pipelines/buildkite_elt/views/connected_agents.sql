@@ -1,6 +1,7 @@
 -- Agents that were connected when the list of agents was last read, or within an hour before that.
 -- An agent that left the list keeps its last connection_state, so that alone does not tell.
 -- grain: one row per connected agent
+-- key: agent_id
 SELECT
     organization_slug,
     cluster_id,

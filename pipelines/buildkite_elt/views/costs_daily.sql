@@ -1,6 +1,7 @@
 -- What jobs cost by the time that they ran, by pipeline, branch, pull request, people and queue; retried attempts too.
 -- Sum over what is of no interest. cost_usd is null where price_list has no price; unpriced_jobs counts those jobs.
 -- grain: one row per pipeline, branch, pull request, creator, author, queue and day on which jobs started, UTC
+-- key: organization_slug, pipeline_slug, branch?, pull_request_id?, creator_name?, author_name?, cluster_id?, queue_key?, day
 -- answers: C1
 SELECT
     c.organization_slug,

@@ -2,13 +2,20 @@
 -- ended last before it became runnable (a retry for the attempt before it); from the last end of a build back, these
 -- make its critical path. The others could have ended slack_seconds later at least, until the next job became runnable.
 -- grain: one row per attempt (script, trigger or unblocked manual job) of a build that ended
+-- key: job_id
 -- answers: S3
 WITH RECURSIVE ends AS (
     SELECT
+        j.organization_slug,
+        j.pipeline_slug,
         j.id,
         j.build_id,
+        j.build_number,
         j.type,
+        coalesce(j.step_key, j.name, j.label, 'unnamed') AS step,
         j.retry_source_job_id,
+        CASE WHEN j.type <> 'manual' THEN epoch(j.started_at) - epoch(j.runnable_at) END AS wait_seconds,
+        CASE WHEN j.type <> 'manual' THEN epoch(j.finished_at) - epoch(j.started_at) END AS run_seconds,
         CASE WHEN j.type = 'manual' THEN j.unblocked_at ELSE j.runnable_at END AS runnable_at,
         coalesce(j.finished_at, j.unblocked_at) AS ended_at
     FROM jobs AS j
@@ -54,7 +61,7 @@ around AS (
         max(ended_at) OVER (moments_in_order ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
             AS build_ended_at
     FROM moments
-    WINDOW moments_in_order AS (PARTITION BY build_id ORDER BY moment, rank, id)
+    WINDOW moments_in_order AS (PARTITION BY build_id ORDER BY moment, rank)
 ),
 
 timed AS (
@@ -78,9 +85,7 @@ one_by_end AS (
 
 links AS MATERIALIZED (
     SELECT
-        e.id,
-        e.build_id,
-        e.ended_at,
+        e.*,
         t.others_from,
         t.build_ended_at,
         coalesce(r.id, l.id) AS waited_for_id
@@ -115,22 +120,20 @@ path AS (
 )
 
 SELECT
-    j.organization_slug,
-    j.pipeline_slug,
-    j.build_id,
-    j.build_number,
-    j.id AS job_id,
-    j.type,
-    coalesce(j.step_key, j.name, j.label, 'unnamed') AS step,
+    l.organization_slug,
+    l.pipeline_slug,
+    l.build_id,
+    l.build_number,
+    l.id AS job_id,
+    l.type,
+    l.step,
     p.id IS NOT NULL AS is_critical,
     p.from_the_end,
     l.waited_for_id,
-    CASE WHEN j.type <> 'manual' THEN epoch(j.started_at) - epoch(j.runnable_at) END AS wait_seconds,
-    CASE WHEN j.type <> 'manual' THEN epoch(j.finished_at) - epoch(j.started_at) END AS run_seconds,
+    l.wait_seconds,
+    l.run_seconds,
     CASE WHEN p.id IS NULL THEN epoch(l.others_from) - epoch(l.ended_at) ELSE 0 END AS slack_seconds,
     l.ended_at
 FROM links AS l
-INNER JOIN jobs AS j
-    ON l.id = j.id
 LEFT JOIN path AS p
     ON l.id = p.id

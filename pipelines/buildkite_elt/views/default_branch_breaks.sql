@@ -1,6 +1,7 @@
 -- Times that a default branch was red: from the end of the build that first failed, by whom, to the end of the next
 -- that passed. Builds count in the order in which they ended; canceled and skipped ones do not count.
 -- grain: one row per organization, pipeline and time from red to green; green_at is null while it is still red
+-- key: organization_slug, pipeline_slug, broken_by_build_number, broken_at
 -- answers: F5
 WITH results AS (
     SELECT

@@ -1,6 +1,7 @@
 -- How long the default branch was red in a week, and how long it took to mend it where it became green in that week. A
 -- time of red that lasts over a Sunday is split between its weeks; the week of the last load ends with that load.
 -- grain: one row per organization, pipeline and week since the first build of its default branch, from Monday, UTC
+-- key: organization_slug, pipeline_slug, week
 -- answers: F6
 WITH RECURSIVE weeks AS (
     SELECT
@@ -41,7 +42,7 @@ SELECT
     w.pipeline_slug,
     w.week,
     coalesce(sum(CASE
-        WHEN r.red_from IS NOT NULL THEN epoch(least(r.red_to, w.week + INTERVAL 7 DAY) - greatest(r.red_from, w.week))
+        WHEN r.red_from IS NOT NULL THEN epoch(least(r.red_to, w.week + INTERVAL 7 DAY)) - epoch(greatest(r.red_from, w.week))
     END), 0) AS red_seconds,
     count(CASE WHEN r.red_from >= w.week THEN 1 END) AS breaks,
     count(CASE WHEN r.green_from < w.week + INTERVAL 7 DAY THEN 1 END) AS recoveries,

@@ -2,6 +2,7 @@
 -- that failed, or trigger whose build failed. Lead time runs from the first build of the commit, or from the build that
 -- triggered the deploy; time to restore from the first failed deploy in a row until the next one passed.
 -- grain: one row per deploy; recency is 1 for the newest of its pipeline
+-- key: build_id
 -- answers: F12, D1
 WITH first_built AS (
     SELECT

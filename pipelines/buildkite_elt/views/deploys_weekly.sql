@@ -1,5 +1,6 @@
 -- Deploy frequency, change failure rate, lead time and time to restore (DORA), from the view deploys.
 -- grain: one row per organization, pipeline and week in which deploys were made, UTC, weeks from Monday
+-- key: organization_slug, pipeline_slug, week
 -- answers: D1
 SELECT
     organization_slug,

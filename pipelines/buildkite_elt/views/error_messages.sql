@@ -1,6 +1,7 @@
 -- Which errors are the same: of each failed job the line of its log that says best why it failed, without numbers,
 -- times, paths and ids, and how many jobs it ended. A job whose log holds no known error is under no class and text.
 -- grain: one row per organization, pipeline, class of error and text
+-- key: organization_slug, pipeline_slug, error_class?, error_text?
 -- answers: L2
 SELECT
     l.organization_slug,

@@ -1,5 +1,6 @@
 -- How often jobs failed and how long they ran for it, by class of failure (failure_rules) and week.
 -- grain: one row per organization, pipeline, class and week in which jobs failed, UTC, weeks from Monday
+-- key: organization_slug, pipeline_slug, class, week
 -- answers: F4
 SELECT
     organization_slug,

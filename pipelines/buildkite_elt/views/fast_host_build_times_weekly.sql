@@ -1,5 +1,6 @@
 -- build_times_weekly without the builds of which a job ran on a host that host_speeds calls slow.
 -- grain: one row per organization, pipeline and week in which builds were made, from Monday, UTC
+-- key: organization_slug, pipeline_slug, week
 -- answers: S10
 WITH on_slow_hosts AS (
     SELECT DISTINCT j.build_id

@@ -1,6 +1,7 @@
 -- How soon a build tells something: seconds from its creation until its first job ended, and until the first one
 -- failed or timed out, a job that may fail left aside. A retry does not take back a failure that was seen.
 -- grain: one row per build of which some job ran to its end
+-- key: build_id
 -- answers: S4
 WITH ended AS (
     SELECT

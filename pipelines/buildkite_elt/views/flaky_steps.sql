@@ -2,6 +2,7 @@
 -- Of a flake that an agent or machine made (class infrastructure or capacity) the step may be innocent; they are
 -- counted.
 -- grain: one row per organization, pipeline and step with at least one flaky job
+-- key: organization_slug, pipeline_slug, step
 -- answers: F1
 WITH windows AS (
     SELECT

@@ -1,6 +1,7 @@
 -- Builds that are not what they seem: gone, where Buildkite has deleted what is still here; stuck, where a build is
 -- open though all of its jobs ended more than an hour before it was last read.
 -- grain: one row per such build
+-- key: build_id
 -- answers: Q4
 WITH ends AS (
     SELECT

@@ -1,6 +1,7 @@
 -- How fast each host is: what its passed jobs took as a share of the median of the same step on all hosts. A host is
 -- slow where the median of these is more than a fifth above 1, over ten jobs or more.
 -- grain: one row per organization and host
+-- key: organization_slug, agent_hostname
 -- answers: S10
 WITH passed AS (
     SELECT

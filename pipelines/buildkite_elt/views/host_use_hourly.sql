@@ -1,6 +1,7 @@
 -- How busy the agents of each host were, by the hour, over the last 30 days that jobs are loaded of.
 -- idle_agents is the average: whole numbers of it that no busy hour falls below could be removed.
 -- grain: one row per organization, host and hour in which an agent was connected, UTC
+-- key: organization_slug, hostname?, hour
 -- answers: W6
 SELECT
     organization_slug,

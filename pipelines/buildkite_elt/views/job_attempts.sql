@@ -1,5 +1,6 @@
 -- Every attempt of every job that an agent runs, with its waits and times in seconds; a duration that would be negative is null.
 -- grain: one row per job attempt of type script
+-- key: job_id
 -- without: cluster_queues
 SELECT
     j.organization_slug,

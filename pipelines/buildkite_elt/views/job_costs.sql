@@ -1,6 +1,7 @@
 -- What each attempt of a job cost: the time that it ran by the price of its queue in price_list, null where that has
 -- none. Waiting costs nothing, and a job that still runs has no cost yet.
 -- grain: one row per job attempt that ran and ended
+-- key: job_id
 SELECT
     a.organization_slug,
     a.pipeline_id,

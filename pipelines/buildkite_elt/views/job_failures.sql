@@ -1,6 +1,7 @@
 -- Attempts that failed, timed out or expired, and why: the class of the rule of lowest rank in failure_rules that
 -- matches. What the log says (error_class) is among the reasons where job_logs is loaded; soft failures are here too.
 -- grain: one row per job attempt that failed, timed out or expired
+-- key: job_id
 -- answers: F4
 -- without: job_logs
 WITH failed AS (

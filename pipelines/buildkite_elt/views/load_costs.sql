@@ -1,6 +1,7 @@
 -- What each load spent and what became of its tables. Answers that were refused (429) and long waits, where a load
 -- itself spent little, tell that others use the same budget; Buildkite does not say who.
 -- grain: one row per load and organization
+-- key: run_id, organization_slug
 -- answers: Q2
 WITH told AS (
     SELECT

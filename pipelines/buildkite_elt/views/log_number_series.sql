@@ -1,6 +1,7 @@
 -- Numbers that logs print, such as tests, seconds and coverage, in the order in which they were printed: a time series
 -- for each name, with the commit that each belongs to. Where the agent told no time, the job's end stands for it.
 -- grain: one row per line of a log and named number
+-- key: job_id, name, line
 -- answers: L3
 SELECT
     n.organization_slug,

@@ -1,6 +1,7 @@
 -- Where the time of logs goes: what each section takes, with the agent's own ones under one name whichever agent or
 -- plugin it was. Of the logs that are loaded; a log of which only the end was read lacks its first sections.
 -- grain: one row per organization, pipeline and name of a section
+-- key: organization_slug, pipeline_slug, section?
 -- answers: S6
 WITH named AS (
     SELECT

@@ -1,6 +1,7 @@
 -- How large logs are, the largest of a pipeline first, and what is cut: Buildkite ends a log at 1,024 MiB, and of a
 -- large one a load may have read the end only (is_end_only). A log that is gone has no size.
 -- grain: one row per job whose log was asked for
+-- key: job_id
 -- answers: L4
 SELECT
     l.organization_slug,

@@ -1,5 +1,6 @@
 -- Who retries jobs by hand, how often, and how many of those retries passed.
 -- grain: one row per organization, pipeline, step, person and week in which they retried, UTC, weeks from Monday
+-- key: organization_slug, pipeline_slug, step, retried_by_id?, retried_by_name?, week
 -- answers: F2
 SELECT
     r.organization_slug,

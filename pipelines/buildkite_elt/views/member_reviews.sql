@@ -1,6 +1,7 @@
 -- Members as a review of access sees them: who may sign in without single sign-on or without two factors, who is a
 -- bot, and who was not seen for 90 days. Where member_security is not loaded, only roles and single sign-on are known.
 -- grain: one row per organization and member
+-- key: organization_slug, user_id
 -- answers: G2
 -- without: member_security, member_activity, sso_authorizations
 WITH signed_in AS (
@@ -25,9 +26,9 @@ SELECT
     NOT s.two_factor_enabled AND NOT coalesce(s.bot, FALSE) AS lacks_two_factor,
     coalesce(s.bot, FALSE) OR coalesce(s.machine_user, FALSE) AS is_bot,
     coalesce(v.last_seen_at_buildkite, s.last_seen_at_buildkite) AS last_seen_at,
-    epoch(a.as_of - coalesce(v.last_seen_at_buildkite, s.last_seen_at_buildkite, s.created_at)) / 86400.0
+    (epoch(a.as_of) - epoch(coalesce(v.last_seen_at_buildkite, s.last_seen_at_buildkite, s.created_at))) / 86400.0
         AS unseen_days,
-    epoch(a.as_of - coalesce(v.last_seen_at_buildkite, s.last_seen_at_buildkite, s.created_at)) >= 90 * 86400
+    epoch(a.as_of) - epoch(coalesce(v.last_seen_at_buildkite, s.last_seen_at_buildkite, s.created_at)) >= 90 * 86400
         AS is_inactive_90_days
 FROM members AS m
 LEFT JOIN member_security AS s

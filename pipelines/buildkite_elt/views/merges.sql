@@ -2,6 +2,7 @@
 -- pipeline before the merge; its number is read from the message, as GitHub, GitLab and Bitbucket write it), and after
 -- it.
 -- grain: one row per organization, repository (pipeline, where that is unknown) and commit of a default branch
+-- key: organization_slug, repository, build_commit
 -- answers: D3
 WITH pushes AS (
     SELECT

@@ -1,6 +1,7 @@
 -- How many merges to a default branch there were, and what share of them CI had failed before the merge, and after it.
 -- Merges of which nothing is known, on the one side or the other, are no part of that share.
 -- grain: one row per organization, repository and week in which commits arrived, UTC, weeks from Monday
+-- key: organization_slug, repository, week
 -- answers: D3
 SELECT
     organization_slug,

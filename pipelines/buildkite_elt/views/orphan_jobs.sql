@@ -1,5 +1,6 @@
 -- Jobs whose build is not here: there should be none, as jobs come with their builds.
 -- grain: one row per job without a build
+-- key: job_id
 -- answers: Q4
 SELECT
     j.organization_slug,

@@ -1,6 +1,7 @@
 -- How uneven the parallel jobs of a step are: the fastest, the slowest and what the slowest takes beyond their mean,
 -- which a better split could save. Latest attempts that passed or failed; steps of which only one ran are left out.
 -- grain: one row per build and parallel step
+-- key: build_id, step, step_id?
 -- answers: S7
 SELECT
     organization_slug,

@@ -1,6 +1,7 @@
 -- When each pipeline was last built and whether nobody did for 90 days: by the builds that are loaded, and by
 -- pipeline_latest_builds where that is loaded, which knows older ones, too. Without one, its creation counts.
 -- grain: one row per organization and pipeline that is there
+-- key: organization_slug, pipeline_slug
 -- answers: G6
 -- without: pipeline_latest_builds
 WITH built AS (
@@ -38,8 +39,8 @@ SELECT
     p.archived_at IS NOT NULL AS is_archived,
     coalesce(c.builds, 0) AS builds_loaded,
     l.last_build_at,
-    epoch(a.as_of - coalesce(l.last_build_at, p.created_at)) / 86400.0 AS idle_days,
-    epoch(a.as_of - coalesce(l.last_build_at, p.created_at)) >= 90 * 86400 AS is_idle_90_days
+    (epoch(a.as_of) - epoch(coalesce(l.last_build_at, p.created_at))) / 86400.0 AS idle_days,
+    epoch(a.as_of) - epoch(coalesce(l.last_build_at, p.created_at)) >= 90 * 86400 AS is_idle_90_days
 FROM pipelines AS p
 LEFT JOIN latest AS l
     ON p.id = l.pipeline_id

@@ -1,6 +1,7 @@
 -- How long a pull request had builds in progress (time in which several ran counts once), beside the time from its
 -- first build's creation until its last build ended: builds do not tell when a pull request was opened or merged.
 -- grain: one row per organization, repository (pipeline, where the repository is unknown) and pull request
+-- key: organization_slug, repository, pull_request_id
 -- answers: D2
 WITH spans AS (
     SELECT

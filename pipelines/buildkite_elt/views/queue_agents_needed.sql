@@ -2,6 +2,7 @@
 -- have waited; when 95 % of them became runnable, agents_p95 were enough: with that many some wait, while a peak lasts.
 -- wait_p95_seconds is what they waited with the agents that there were.
 -- grain: one row per organization, cluster, queue and week in which jobs became runnable, UTC
+-- key: organization_slug, cluster_id?, queue_key?, week
 -- answers: W9
 WITH spans AS (
     SELECT

@@ -2,6 +2,7 @@
 -- Hours are agents times hours; dollars are null where price_list has no price for the queue. idle_agents_p05: in 95 %
 -- of the hours at least so many agents were idle, on average over the hour, and so could have been left out.
 -- grain: one row per organization, cluster and queue that had an agent
+-- key: organization_slug, cluster_id?, queue_key
 -- answers: W6, W8, C5
 WITH jobs_of AS (
     SELECT

@@ -1,6 +1,7 @@
 -- How many jobs waited and ran in each queue and how many agents it had, in steps of five minutes, from the readings
 -- that loads of queue_metrics made. Where none fell into five minutes there is no row.
 -- grain: one row per organization, cluster, queue and five minutes, UTC
+-- key: queue_id, five_minutes
 -- answers: W3, W2
 SELECT
     organization_slug,

@@ -1,6 +1,7 @@
 -- How long the longest waiting job of a queue had waited by the end of each hour, or by when it stopped waiting.
 -- A job counts in every hour in which it waited; one that waits still counts until the organization was last read.
 -- grain: one row per organization, cluster, queue and hour in which a job waited, UTC
+-- key: organization_slug, cluster_id?, queue_key?, hour
 -- answers: W2
 WITH waits AS (
     SELECT
@@ -28,6 +29,6 @@ SELECT
     queue_key,
     hour,
     count(*) AS jobs,
-    max(epoch(least(ended, hour + INTERVAL 1 HOUR) - began)) AS oldest_wait_seconds
+    max(epoch(least(ended, hour + INTERVAL 1 HOUR)) - epoch(began)) AS oldest_wait_seconds
 FROM hours
 GROUP BY ALL

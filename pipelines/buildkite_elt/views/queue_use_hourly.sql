@@ -1,6 +1,7 @@
 -- How busy the agents of each queue were, by the hour, over the last 30 days that jobs are loaded of, and what the idle
 -- ones cost by price_list. The averages say how many agents there were and how many of them ran jobs.
 -- grain: one row per organization, cluster, queue and hour in which an agent was connected, UTC
+-- key: organization_slug, cluster_id?, queue_key, hour
 -- answers: W6, C5
 SELECT
     h.organization_slug,

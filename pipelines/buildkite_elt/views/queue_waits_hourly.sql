@@ -1,5 +1,6 @@
 -- How long jobs waited for an agent, by queue and hour: from when they could run until they started (api.md 7.4).
 -- grain: one row per organization, cluster, queue and hour in which jobs became runnable, UTC
+-- key: organization_slug, cluster_id?, queue_key?, hour
 -- answers: W1
 SELECT
     organization_slug,

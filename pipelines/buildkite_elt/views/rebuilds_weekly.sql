@@ -1,5 +1,6 @@
 -- How many builds were rebuilds of an earlier one, and how many of those passed where the earlier one had failed.
 -- grain: one row per organization, pipeline and week in which builds were made, UTC, weeks from Monday
+-- key: organization_slug, pipeline_slug, week
 -- answers: F11
 SELECT
     b.organization_slug,

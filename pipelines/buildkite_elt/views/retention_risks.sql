@@ -1,6 +1,7 @@
 -- What is not loaded yet and how long Buildkite keeps it: 30 days (Personal), 90 (Pro) or 365 (Enterprise) from the
 -- creation of its build. By the last load of each table; negative days are over.
 -- grain: one row per organization and table of which something waits
+-- key: organization_slug, table_name
 -- answers: Q3
 WITH latest AS (
     SELECT *
@@ -17,9 +18,9 @@ SELECT
     c.missing_from,
     c.missing_to,
     coalesce(c.oldest_missing_at, c.missing_from) AS oldest_missing_at,
-    30 - epoch(a.as_of - coalesce(c.oldest_missing_at, c.missing_from)) / 86400.0 AS days_left_of_30,
-    90 - epoch(a.as_of - coalesce(c.oldest_missing_at, c.missing_from)) / 86400.0 AS days_left_of_90,
-    365 - epoch(a.as_of - coalesce(c.oldest_missing_at, c.missing_from)) / 86400.0 AS days_left_of_365
+    30 - (epoch(a.as_of) - epoch(coalesce(c.oldest_missing_at, c.missing_from))) / 86400.0 AS days_left_of_30,
+    90 - (epoch(a.as_of) - epoch(coalesce(c.oldest_missing_at, c.missing_from))) / 86400.0 AS days_left_of_90,
+    365 - (epoch(a.as_of) - epoch(coalesce(c.oldest_missing_at, c.missing_from))) / 86400.0 AS days_left_of_365
 FROM latest AS c
 LEFT JOIN as_of AS a
     ON c.organization_slug = a.organization_slug

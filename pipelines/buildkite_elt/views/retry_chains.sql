@@ -1,6 +1,7 @@
 -- A job that was retried, all its attempts together. It is flaky if an attempt failed and the last one passed; on which
 -- attempt another follows is told by retried_in_job_id, so two steps of one name are not mixed up.
 -- grain: one row per job of which a second attempt exists
+-- key: first_job_id
 -- answers: F1
 WITH RECURSIVE attempts AS (
     SELECT

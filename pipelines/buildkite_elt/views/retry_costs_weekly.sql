@@ -1,6 +1,7 @@
 -- Time and money of attempts that were retried, and so brought no result: what retries lose, by pipeline and week.
 -- Dollars are by price_list, null where no job has a price; unpriced_jobs are the retried ones without.
 -- grain: one row per pipeline and week in which jobs started, UTC
+-- key: organization_slug, pipeline_slug, week
 -- answers: C2
 SELECT
     organization_slug,

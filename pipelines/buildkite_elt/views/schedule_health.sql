@@ -2,6 +2,7 @@
 -- those of schedule_builds or, where a build is not there, of its pipeline, branch and message. It counts as stopped
 -- when it is on and has not built for more than twice its longest pause so far.
 -- grain: one row per schedule
+-- key: schedule_id
 -- answers: D5
 -- without: schedule_builds
 WITH builds_of AS (

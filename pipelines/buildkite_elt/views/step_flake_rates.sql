@@ -3,6 +3,7 @@
 -- infrastructure say nothing of the step and are left out. Few commits run twice unless they fail, so flake_share is
 -- the least that it can be.
 -- grain: one row per organization, pipeline and step
+-- key: organization_slug, pipeline_slug, step
 -- answers: F3
 WITH commits AS (
     SELECT

@@ -1,6 +1,7 @@
 -- How the jobs of a step ended, how many of them failed softly, and how many attempts were retried, by week. Jobs are
 -- counted by their last attempt, retries by the attempt that was repeated.
 -- grain: one row per organization, pipeline, step and week in which jobs were made, UTC, weeks from Monday
+-- key: organization_slug, pipeline_slug, step, week
 -- answers: F2, F8
 SELECT
     organization_slug,

@@ -3,6 +3,7 @@
 -- where the sum of these, in order of time, is lowest, the change begins (Pettitt's test; an outlier weighs no more
 -- than any slow attempt). Steps of fewer than five attempts in either time are left out.
 -- grain: one row per organization, pipeline and step that became slower
+-- key: organization_slug, pipeline_slug, step
 -- answers: S2
 WITH runs AS (
     SELECT

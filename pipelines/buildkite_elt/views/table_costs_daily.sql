@@ -1,5 +1,6 @@
 -- What loads spent on each table, by day: where the requests and points go.
 -- grain: one row per organization, API, table and day of a load's end, UTC
+-- key: organization_slug, api, table_name, day
 -- answers: Q2
 SELECT
     organization_slug,

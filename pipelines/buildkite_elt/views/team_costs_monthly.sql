@@ -1,6 +1,7 @@
 -- What the pipelines of each team cost, by the teams that have them now. A pipeline of several teams counts in full for
 -- each in cost_usd; shared_cost_usd divides it evenly, so that it adds up. Pipelines of no team have no team_slug.
 -- grain: one row per organization, team and month in which jobs started, UTC
+-- key: organization_slug, team_slug?, month
 -- answers: C1
 WITH spent AS (
     SELECT

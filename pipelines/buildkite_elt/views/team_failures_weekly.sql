@@ -1,6 +1,7 @@
 -- Builds and failures by the team that owns the pipeline: the team, or teams, of the highest access level to it. A
 -- build of two such teams is in the rows of both. Failed jobs are last attempts that did not fail softly.
 -- grain: one row per organization, pipeline, team and week in which builds were made, UTC, weeks from Monday
+-- key: organization_slug, pipeline_slug, team_slug, week
 -- answers: F7
 WITH owners AS (
     SELECT

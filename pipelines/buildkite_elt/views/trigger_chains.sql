@@ -1,6 +1,7 @@
 -- A build and all that it triggered, across pipelines: how long it took from the first one's creation (the push) until
 -- the last one ended, and until a deploy passed. What was triggered and not waited for counts, too.
 -- grain: one row per build that was not triggered and that triggered another
+-- key: build_id
 -- answers: D4
 SELECT
     p.organization_slug,

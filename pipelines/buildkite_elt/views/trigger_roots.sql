@@ -1,5 +1,6 @@
 -- The build at the beginning of a chain of triggers, for each build that begins one or is in one.
 -- grain: one row per build that was not triggered, or that descends from one that was not
+-- key: build_id
 WITH RECURSIVE roots AS (
     SELECT
         organization_slug,

@@ -1,6 +1,7 @@
 -- How often a step fails in builds that another build triggered, beside builds that started by themselves: last
 -- attempts.
 -- grain: one row per organization, pipeline and step of pipelines that were ever triggered
+-- key: organization_slug, pipeline_slug, step
 -- answers: F9
 WITH counts AS (
     SELECT

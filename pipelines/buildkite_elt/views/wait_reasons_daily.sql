@@ -1,6 +1,7 @@
 -- What the jobs of a queue waited for, in seconds in all: other steps, a concurrency group, a paused queue, an agent.
 -- Pauses are those that a load saw; concurrency_unknown_jobs are those whose wait for a group Buildkite does not tell.
 -- grain: one row per organization, cluster, queue and day on which jobs became runnable, UTC
+-- key: organization_slug, cluster_id?, queue_key?, day
 -- answers: W4
 -- without: cluster_queues
 WITH pauses AS (
@@ -18,7 +19,7 @@ WITH pauses AS (
 paused AS (
     SELECT
         a.job_id,
-        sum(epoch(least(a.started_at, p.ended) - greatest(a.runnable_at, p.began))) AS paused_seconds
+        sum(epoch(least(a.started_at, p.ended)) - epoch(greatest(a.runnable_at, p.began))) AS paused_seconds
     FROM job_attempts AS a
     INNER JOIN pauses AS p
         ON a.cluster_queue_id = p.cluster_queue_id AND a.runnable_at < p.ended AND a.started_at > p.began

@@ -2,12 +2,13 @@
 -- queue_rank 1; is_zombie marks those of more than four hours. matching_agents are the connected agents of the queue
 -- that have the tags of agent_query_rules and are not paused: where there are none, nothing takes the job.
 -- grain: one row per waiting job attempt
+-- key: job_id
 -- answers: W2, W4, W11
 -- without: cluster_queues
 WITH waiting AS (
     SELECT
         a.*,
-        epoch(o.as_of - coalesce(a.runnable_at, a.created_at)) AS waiting_seconds
+        epoch(o.as_of) - epoch(coalesce(a.runnable_at, a.created_at)) AS waiting_seconds
     FROM job_attempts AS a
     INNER JOIN as_of AS o
         ON a.organization_slug = o.organization_slug

@@ -1,6 +1,7 @@
 -- What builds cost by their fate. superseded: a newer build of the branch or pull request was made before it ended (not
 -- on the default branch); the late_ columns are what its jobs ran after that. kept: none of the others.
 -- grain: one row per pipeline, week in which builds were made, UTC, and fate: canceled, skipped, superseded or kept
+-- key: organization_slug, pipeline_slug, week, fate
 -- answers: C3
 -- without: pipelines
 WITH followed AS (
@@ -38,9 +39,9 @@ spent AS (
         count(*) AS jobs,
         sum(c.run_seconds) AS run_seconds,
         sum(c.cost_usd) AS cost_usd,
-        sum(epoch(c.finished_at - greatest(c.started_at, f.next_created_at)))
+        sum(epoch(c.finished_at) - epoch(greatest(c.started_at, f.next_created_at)))
             FILTER (WHERE c.finished_at > f.next_created_at) AS late_seconds,
-        sum(epoch(c.finished_at - greatest(c.started_at, f.next_created_at)) / 3600 * c.usd_per_hour)
+        sum((epoch(c.finished_at) - epoch(greatest(c.started_at, f.next_created_at))) / 3600 * c.usd_per_hour)
             FILTER (WHERE c.finished_at > f.next_created_at) AS late_usd,
         count(*) FILTER (WHERE c.usd_per_hour IS NULL) AS unpriced_jobs
     FROM job_costs AS c

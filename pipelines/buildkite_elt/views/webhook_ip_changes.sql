@@ -1,5 +1,6 @@
 -- When the address ranges of webhooks came and went, as loads found it; what the first load found was there before.
 -- grain: one row per address range and moment at which it was found, or found gone
+-- key: range, changed_at, change
 -- answers: G4
 SELECT
     v.range,
