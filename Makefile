@@ -15,7 +15,7 @@ export UV_COMPILE_BYTECODE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint types format docs pictures bench bench-cost
+.PHONY: help demo test test-slow lint types format docs pictures bench bench-speed bench-cost
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ docs: $(READY) ## docs/tables.md, docs/views.md and README's scopes, from the ta
 
 pictures: $(READY) ## docs/pictures, charts of the notebooks over the demo, as SVG
 	@$(BIN)/python -m notebooks.pictures
+
+bench-speed: $(READY) ## docs/benchmarks-speed.md: from response bytes to rows, against what else reads them; ten minutes
+	@$(BIN)/python -m bench.speed --date "$$(date -u +%F)" $(ARGS) > docs/benchmarks-speed.md
 
 bench-cost: $(READY) ## docs/benchmarks.md: requests and losses of ours and of others, some minutes
 	@$(BIN)/python -m bench.cost --write docs/benchmarks.md --date "$$(date -u +%F)" $(ARGS)

@@ -175,14 +175,30 @@ def run(pipe: Pipeline, data: Any = None) -> None:
     """Extract and load `data`, or what is pending. Where DuckDB has not memory enough for a package, with more."""
     from dlt.pipeline.exceptions import PipelineStepFailed
 
+    credentials = pipe.destination.config_params.get("credentials")
     try:
-        pipe.run(data)
+        if data is not None:
+            pipe.extract(data)
+            pipe.normalize()
+        with _open(credentials):
+            pipe.load() if data is not None else pipe.run()
     except PipelineStepFailed as error:
-        settings = getattr(pipe.destination.config_params.get("credentials"), "global_config", None)
+        settings = getattr(credentials, "global_config", None)
         if "Out of Memory Error" not in str(error) or not settings or settings["memory_limit"] == MORE:
             raise
         settings["memory_limit"] = MORE
         pipe.run()
+
+
+def _open(credentials: Any) -> contextlib.AbstractContextManager[Any]:
+    """The DuckDB file kept open while a package is loaded: dlt opens it for each statement, and writes all of it out
+    each time that it closes it."""
+    import duckdb
+    from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
+
+    if isinstance(credentials, DuckDbCredentials):
+        return duckdb.connect(credentials.database)
+    return contextlib.nullcontext()
 
 
 def _destination(target: Target) -> Any:
