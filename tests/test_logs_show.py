@@ -271,7 +271,7 @@ def test_ctrl_c_in_the_middle_of_a_log_is_one_word(long: Path) -> None:
 
 
 def test_ctrl_c_ends_a_query_at_once(long: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    timer = threading.Timer(0.5, signal.raise_signal, (signal.SIGINT,))
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
 
     def query() -> None:
         with _opened(long, "ci") as connection:

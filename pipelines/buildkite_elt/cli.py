@@ -293,13 +293,14 @@ def sql(
 ) -> None:
     """Ask the file in SQL, read-only; tables and views go by their bare names."""
     from . import status as statuses
+    from . import stop
 
     if json + csv + bool(parquet) > 1:
         raise typer.BadParameter("--json, --csv and --parquet exclude each other")
     text = sys.stdin.read() if query == "-" else Path(query).read_text("utf-8") if query.endswith(".sql") else query
     if not text.strip():
         raise typer.BadParameter("there is no SQL in it")
-    with statuses.opened(database, dataset) as connection:
+    with statuses.opened(database, dataset) as connection, stop.interrupting(connection):
         if parquet:
             statuses.write(connection, text, parquet)
             return

@@ -30,15 +30,12 @@ def settings() -> None:
 @contextmanager
 def _opened(database: Path, dataset: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """The file; Ctrl-C ends what it is asked at once."""
-    from . import show, status
+    from . import show, status, stop
 
     try:
-        with status.opened(database, dataset) as connection:
+        with status.opened(database, dataset) as connection, stop.interrupting(connection):
             yield connection
-    except (KeyboardInterrupt, RuntimeError) as error:
-        # DuckDB's word for Ctrl-C, which comes as it would for any failure of its own.
-        if isinstance(error, RuntimeError) and str(error) != "Query interrupted":
-            raise
+    except KeyboardInterrupt:
         show.note("Interrupted", "red")
         raise typer.Exit(130) from None
 

@@ -1,15 +1,19 @@
-"""Ctrl-C and SIGTERM in a load: what was read is committed, and nothing more is asked for."""
+"""Ctrl-C and SIGTERM. In a load what was read is committed, and nothing more is asked for; a query ends at once."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from buildkite_ci.errors import Stopped
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -65,3 +69,35 @@ class Stop:
 def _main() -> bool:
     """Whether this is the thread that hears signals."""
     return threading.current_thread() is threading.main_thread()
+
+
+@contextlib.contextmanager
+def interrupting(connection: DuckDBPyConnection) -> Iterator[None]:
+    """Ctrl-C ends what the connection is asked at once, as KeyboardInterrupt.
+
+    Python runs a handler between two instructions, and a query is one; but it tells of a signal on a socket at once.
+    """
+    import duckdb
+
+    told, telling = socket.socketpair()
+    telling.setblocking(False)
+
+    def watch() -> None:
+        while signals := told.recv(16):
+            if signal.SIGINT in signals:
+                connection.interrupt()
+
+    before = signal.set_wakeup_fd(telling.fileno(), warn_on_full_buffer=False)
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    except (duckdb.InterruptException, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and str(error) != "Query interrupted":  # DuckDB's other word for it
+            raise
+        raise KeyboardInterrupt from None
+    finally:
+        signal.set_wakeup_fd(before)
+        telling.close()
+        watcher.join()
+        told.close()

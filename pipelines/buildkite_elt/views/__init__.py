@@ -26,6 +26,8 @@ from sqlglot import exp
 from buildkite_ci.catalog import catalog
 from buildkite_ci.errors import BadInput
 
+from . import engines
+
 FOLDER = Path(__file__).parent
 HEADER = re.compile(r"--\s?(.*)")
 DATA = {
@@ -70,7 +72,8 @@ def _placed(view: View, dataset: str, missing: frozenset[str], dialect: str) -> 
         node.set("db", exp.to_identifier(dataset, quoted=True))
         return node
 
-    return sqlglot.parse_one(view.sql, read="duckdb").transform(place).sql(dialect=dialect)
+    placed = sqlglot.parse_one(view.sql, read="duckdb").transform(place)
+    return engines.portable(placed, dialect).sql(dialect=dialect)
 
 
 @cache
@@ -137,7 +140,7 @@ def data(dataset: str, files: Mapping[str, str], dialect: str = "duckdb") -> Ite
     for table, (file, columns) in DATA.items():
         rows = listed(Path(files[table]) if files.get(table) else FOLDER / file, columns)
         name = exp.table_(table, db=dataset, quoted=True).sql(dialect=dialect)
-        kinds = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
+        kinds = ", ".join(f'"{column}" {exp.DataType.build(kind).sql(dialect)}' for column, kind in columns.items())
         yield f"CREATE TABLE IF NOT EXISTS {name} ({kinds})"
         yield f"DELETE FROM {name}"  # noqa: S608 - a name of ours
         values = ", ".join(f"({', '.join(row)})" for row in rows)
@@ -170,22 +173,50 @@ def _literal(text: str, kind: str) -> str:
 
 
 def create(
-    execute: Callable[[str], Any], dataset: str, there: Iterable[str], files: Mapping[str, str]
+    execute: Callable[[str], Any],
+    dataset: str,
+    there: Iterable[str],
+    files: Mapping[str, str],
+    dialect: str = "duckdb",
 ) -> dict[str, str]:
-    """Make the views of a DuckDB file anew. Those that cannot be made, and why: what they read is of an older load."""
-    for statement in data(dataset, files):
+    """Make the views anew. Those that cannot be made, and why: what they read is of an older load, or, in PostgreSQL,
+    they have other columns now and somebody's own view reads them."""
+    for statement in data(dataset, files, dialect):
         execute(statement)
     failed: dict[str, str] = {}
-    for name, texts in statements(dataset, there):
+    for name, texts in statements(dataset, there, dialect):
         try:
-            for text in texts:
-                execute(text)
-        except Exception as error:  # dlt's or DuckDB's, by who executes it
-            if not BINDER.search(str(error)):
+            _made(execute, texts, [exp.table_(one, db=dataset, quoted=True).sql(dialect) for one in readers(name)])
+        except Exception as error:  # dlt's or the engine's, by who executes it
+            if not EXPECTED.search(str(error)):
                 raise
-            failed[name] = str(error).splitlines()[0]
+            failed[name] = "; ".join(told.strip() for told in str(error).splitlines() if not FURTHER.match(told))
     return failed
 
 
-BINDER = re.compile(r"(Binder|Catalog) Error")
-"""A column or a table is not there."""
+def _made(execute: Callable[[str], Any], texts: list[str], readers: list[str]) -> None:
+    """PostgreSQL replaces no view by one of other columns: it and ours that read it (they are made again after it) have
+    to go first. Several statements in one text are one transaction there. Nothing of somebody else's is dropped."""
+    try:
+        for text in texts:
+            execute(text)
+    except Exception as error:
+        if not CHANGED.search(str(error)):
+            raise
+        execute("; ".join([*(f"DROP VIEW IF EXISTS {one}" for one in readers), *texts]))
+
+
+def readers(name: str) -> list[str]:
+    """A view and those that read it, or read what reads it, the last one first."""
+    found = {name}
+    for view in views().values():
+        if view.reads & found:
+            found.add(view.name)
+    return [one for one in reversed(views()) if one in found]
+
+
+CHANGED = re.compile(r"cannot (change (name|data type) of view column|drop columns from view)")
+EXPECTED = re.compile(r"(Binder|Catalog) Error|(column|relation) \S+ does not exist|cannot drop view \S+ because")
+"""A column or a table is not there, or a view has to stay."""
+FURTHER = re.compile(r"\s*$|LINE |HINT:| *\^")
+"""Lines of an error that do not say what is wrong."""
