@@ -341,9 +341,9 @@ def test_a_package_that_the_builds_of_one_moment_fill_is_neither_the_last_nor_re
 
 @pytest.mark.slow
 def test_extraction_ends_with_the_truth_whatever_happens() -> None:
-    run(Extraction, 100 if SCALE == 1 else 1500, 30)
+    run(Extraction, 40 if SCALE == 1 else 1500, 30)
 
 
 @pytest.mark.slow
 def test_loads_end_with_the_truth_whatever_happens() -> None:
-    run(Loads, *((6, 12) if SCALE == 1 else (150, 30)))
+    run(Loads, *((4, 12) if SCALE == 1 else (150, 30)))
