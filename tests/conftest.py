@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
@@ -15,6 +16,9 @@ from typer.testing import CliRunner, Result
 from buildkite_elt.cli import app
 from buildkite_elt.standin import Budgets, Standin
 from buildkite_elt.standin.demo import demo
+
+if TYPE_CHECKING:
+    from postgres import Server
 
 Command = Callable[..., Result]
 
@@ -50,6 +54,17 @@ def demo_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
             assert "could not be made" not in said.stdout
             making.rename(file)
     return file
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server, one for each worker. What a test commits there, it takes away again."""
+    from postgres import MISSING, server
+
+    if MISSING:
+        pytest.skip(MISSING)
+    with server() as here:
+        yield here
 
 
 @pytest.fixture

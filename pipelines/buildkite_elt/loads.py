@@ -187,7 +187,7 @@ def _organization(
         outcome.warnings = books.leaving(run, origin.retention, datetime.now(UTC))
         with named(target):
             warehouse.run(pipe, books.of(run, outcome, began))
-            if target.destination == "duckdb":
+            if target.destination in ("duckdb", "postgres"):
                 outcome.warnings |= _views(pipe, origin, target)
     return outcome
 
@@ -198,8 +198,9 @@ def _views(pipe: Pipeline, origin: Origin, target: Target) -> dict[str, str]:
 
     tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s AND table_type = 'BASE TABLE'"
     with named(target), pipe.sql_client() as client:
-        there = [name for (name,) in client.execute_sql(tables, target.dataset) or ()]
-        failed = views.create(client.execute_sql, target.dataset, there, origin.views)
+        dataset = client.dataset_name
+        there = [name for (name,) in client.execute_sql(tables, dataset) or ()]
+        failed = views.create(client.execute_sql, dataset, there, origin.views, target.destination)
     return {name: f"The view {name} could not be made: {why}" for name, why in failed.items()}
 
 

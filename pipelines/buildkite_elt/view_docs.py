@@ -90,7 +90,8 @@ def markdown() -> str:
 
 def _lines() -> Iterator[str]:
     yield "# Views\n"
-    yield "Written by `make docs`; do not edit. A view is made after each load, once all that it reads is loaded."
+    yield "Written by `make docs`; do not edit. A view is made after each load, once all that it reads is loaded:"
+    yield "in DuckDB, and from the same SQL in PostgreSQL 15 or newer. Types are DuckDB's."
     yield "\n## Questions\n"
     yield "| | question | answered by |\n|---|---|---|"
     for row in questions():

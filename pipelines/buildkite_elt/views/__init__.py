@@ -3,8 +3,9 @@
 A file begins with comments: what a row says, `grain:`, `key:`, the columns of which no two rows share all (`name?`: it
 may be null; no key where the grain's is not among the columns), `answers:`, the questions of docs/views.md, and
 `without:`, tables that it reads as empty where they are not loaded. Then comes one SELECT in DuckDB's SQL over tables
-and views by their bare names. What a user may want to change is data: `rules.csv` (classes of failures) and
-`prices.csv` (what a queue costs) are tables beside the views, `failure_rules` and `price_list`.
+and views by their bare names; engines.py writes it for PostgreSQL. What a user may want to change is data: `rules.csv`
+(classes of failures) and `prices.csv` (what a queue costs) are tables beside the views, `failure_rules` and
+`price_list`.
 """
 
 from __future__ import annotations
@@ -179,18 +180,22 @@ def create(
     files: Mapping[str, str],
     dialect: str = "duckdb",
 ) -> dict[str, str]:
-    """Make the views anew. Those that cannot be made, and why: what they read is of an older load, or, in PostgreSQL,
-    they have other columns now and somebody's own view reads them."""
+    """Make the views anew. Those that cannot be made, and why: what they read is of an older load, or somebody's own
+    view reads them and they have other columns now (PostgreSQL). What was there of them stays."""
     for statement in data(dataset, files, dialect):
         execute(statement)
     failed: dict[str, str] = {}
     for name, texts in statements(dataset, there, dialect):
+        if unmade := views()[name].reads & failed.keys():
+            failed[name] = f"it reads {', '.join(sorted(unmade))}"
+            continue
         try:
             _made(execute, texts, [exp.table_(one, db=dataset, quoted=True).sql(dialect) for one in readers(name)])
         except Exception as error:  # dlt's or the engine's, by who executes it
             if not EXPECTED.search(str(error)):
                 raise
-            failed[name] = "; ".join(told.strip() for told in str(error).splitlines() if not FURTHER.match(told))
+            first, *more = str(error).splitlines()
+            failed[name] = ". ".join([first, *(told for told in more if told.startswith("DETAIL"))])
     return failed
 
 
@@ -212,11 +217,9 @@ def readers(name: str) -> list[str]:
     for view in views().values():
         if view.reads & found:
             found.add(view.name)
-    return [one for one in reversed(views()) if one in found]
+    return [one for one in reversed([*views()]) if one in found]
 
 
 CHANGED = re.compile(r"cannot (change (name|data type) of view column|drop columns from view)")
 EXPECTED = re.compile(r"(Binder|Catalog) Error|(column|relation) \S+ does not exist|cannot drop view \S+ because")
 """A column or a table is not there, or a view has to stay."""
-FURTHER = re.compile(r"\s*$|LINE |HINT:| *\^")
-"""Lines of an error that do not say what is wrong."""

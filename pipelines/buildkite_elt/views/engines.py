@@ -45,10 +45,13 @@ def unnested(node: exp.Expr) -> exp.Expr:
     return node
 
 
-def text_at(node: exp.Expr) -> exp.Expr:
-    """What stands at a key of a JSON object."""
-    keys = [exp.Literal.string(key.name) for key in node.expression.find_all(exp.JSONPathKey)]
-    return exp.func("jsonb_extract_path_text", node.this, *keys)
+def found_in(node: exp.Expr) -> exp.Expr:
+    """What stands at a path in JSON, for `->`, or its text, for `->>`."""
+    if not isinstance(node.expression, exp.JSONPath):
+        return node
+    steps = [str(step.this) for step in node.expression.find_all(exp.JSONPathKey, exp.JSONPathSubscript)]
+    name = "jsonb_extract_path_text" if isinstance(node, exp.JSONExtractScalar) else "jsonb_extract_path"
+    return exp.func(name, node.this, *map(exp.Literal.string, steps))
 
 
 def length(node: exp.Expr) -> exp.Expr:
@@ -56,8 +59,8 @@ def length(node: exp.Expr) -> exp.Expr:
     if node.name.lower() != "json_array_length":
         return node
     (listed,) = node.expressions
-    is_list = exp.func("jsonb_typeof", listed).eq("array")
-    return exp.Case().when(is_list, exp.func("jsonb_array_length", listed)).else_(exp.Literal.number(0))
+    is_none = exp.func("jsonb_typeof", listed).neq("array")
+    return exp.Case().when(is_none, exp.Literal.number(0)).else_(exp.func("jsonb_array_length", listed))
 
 
 def whole(node: exp.Expr) -> exp.Expr:
@@ -68,6 +71,11 @@ def whole(node: exp.Expr) -> exp.Expr:
     return exp.Case().when(digits, exp.Cast(this=node.this, to=node.args["to"]))
 
 
+def averaged(node: exp.Expr) -> exp.Expr:
+    """avg as DOUBLE, also of whole numbers."""
+    return exp.Avg(this=exp.cast(node.this, exp.DataType.Type.DOUBLE))
+
+
 def kind(node: exp.Expr) -> exp.Expr:
     """dlt stores JSON as jsonb, which can be compared and grouped by."""
     return exp.DataType.build("jsonb") if node.is_type(exp.DataType.Type.JSON) else node
@@ -75,9 +83,11 @@ def kind(node: exp.Expr) -> exp.Expr:
 
 POSTGRES: dict[type[exp.Expr], Callable[[exp.Expr], exp.Expr]] = {
     exp.Anonymous: length,
+    exp.Avg: averaged,
     exp.DataType: kind,
     exp.Explode: unnested,
     exp.Group: grouped,
-    exp.JSONExtractScalar: text_at,
+    exp.JSONExtract: found_in,
+    exp.JSONExtractScalar: found_in,
     exp.TryCast: whole,
 }
