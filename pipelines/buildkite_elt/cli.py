@@ -30,7 +30,9 @@ class Sentences(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            code, text = 130, "Interrupted. What was committed stays, and the next load goes on from there"
+            code, text = 130, "Interrupted"
+            if ctx.invoked_subcommand in ("load", "demo"):
+                text += ". What was committed stays, and the next load goes on from there"
         except Exception as error:
             if (
                 os.environ.get(DEBUG)

@@ -30,14 +30,10 @@ def settings() -> None:
 @contextmanager
 def _opened(database: Path, dataset: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """The file; Ctrl-C ends what it is asked at once."""
-    from . import show, status, stop
+    from . import status, stop
 
-    try:
-        with status.opened(database, dataset) as connection, stop.interrupting(connection):
-            yield connection
-    except KeyboardInterrupt:
-        show.note("Interrupted", "red")
-        raise typer.Exit(130) from None
+    with status.opened(database, dataset) as connection, stop.interrupting(connection):
+        yield connection
 
 
 def _words(given: Iterable[str] | None) -> tuple[str, ...]:
