@@ -10,8 +10,8 @@ WITH spans AS (
         cluster_id,
         queue_key,
         wait_seconds,
-        runnable_at AS began,
-        finished_at - (started_at - runnable_at) AS ended
+        runnable_at AT TIME ZONE 'UTC' AS began,
+        (runnable_at AT TIME ZONE 'UTC') + ((finished_at AT TIME ZONE 'UTC') - (started_at AT TIME ZONE 'UTC')) AS ended
     FROM job_attempts
     WHERE wait_seconds IS NOT NULL AND run_seconds IS NOT NULL
 ),
@@ -40,7 +40,7 @@ SELECT
     organization_slug,
     cluster_id,
     queue_key,
-    date_trunc('week', moment AT TIME ZONE 'UTC') AS week,
+    date_trunc('week', moment) AS week,
     count(*) AS jobs,
     quantile_cont(wait_seconds, 0.95) AS wait_p95_seconds,
     CAST(ceil(quantile_cont(agents, 0.5)) AS BIGINT) AS agents_p50,
