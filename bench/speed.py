@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,9 @@ from buildkite_elt.standin.answer import iso
 from buildkite_elt.standin.demo import empty
 from buildkite_elt.standin.life import Life
 
+from .logs import Figure
 from .replay import Replay
-from .told import machine
+from .told import machine, row
 
 PLENTY = Budgets(rest=10**9, rest_user=10**9)
 JOBS = 50
@@ -99,24 +100,6 @@ with duckdb.connect(file) as connection:
     (rows,) = connection.execute("SELECT count(*) FROM ci.builds__jobs").fetchone()
 told(rows, began, used)
 """
-
-
-@dataclass
-class Figure:
-    """What was measured, in which unit, a number for each run, and what was aimed at. most: as the most."""
-
-    name: str
-    unit: str
-    runs: list[float]
-    target: float | None = None
-    most: bool = False
-
-    def row(self) -> str:
-        middle = statistics.median(self.runs)
-        met = "" if self.target is None else "yes" if (middle <= self.target) == self.most else "**no**"
-        aim = "" if self.target is None else f"{'≤' if self.most else '≥'} {self.target:,g}"
-        spread = f"{min(self.runs):,.4g} – {max(self.runs):,.4g}"
-        return f"| {self.name} | {self.unit} | {middle:,.4g} | {spread} | {len(self.runs)} | {aim} | {met} |"
 
 
 @dataclass
@@ -236,7 +219,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--date", default="today")
     asked = parser.parse_args()
-    rows = [figure.row() for figure in measured(asked.jobs, asked.runs)]
+    rows = [row(asdict(figure)) for figure in measured(asked.jobs, asked.runs)]
     lines = [
         "# Benchmarks of speed",
         "",
