@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Busy", "LoadFailed", "Origin", "Outcome", "Target", "load"]
 
-PACKAGE = 20_000
-"""Builds and jobs in one load package, and a page more: a crash costs at most so many, and memory holds no more."""
+PACKAGE = 123_000
+"""Builds and jobs in one load package, and a page more: what a crash costs at most, a minute of the API's pace or so.
+It is a row group of DuckDB's, which is written once; of less, a part is written again with the next package."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ DLT = {
 """dlt's settings that are not for the user to choose: quiet, and nothing left lying about."""
 
 
-MEMORY = "128MB"
+MEMORY = "200MB"
 """What DuckDB may hold while it loads, before it spills to disk; it would keep most of the file otherwise."""
 MORE = "70%"
 """What it may hold of this machine's memory where a package does not fit: a few very large rows are enough for that."""
@@ -49,7 +49,10 @@ LARGE = 4 << 20
 
 @cache
 def give_back() -> None:
-    """Have glibc give back what is free; without this a long load keeps ever more of it, in pieces (mallopt(3))."""
+    """Have glibc give back what is free, and Arrow ask glibc: else a long load keeps ever more of it, in pieces."""
+    import pyarrow as pa
+
+    pa.set_memory_pool(pa.system_memory_pool())
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL("libc.so.6").mallopt
         for setting, value in ((M_MMAP_THRESHOLD, LARGE), (M_ARENA_MAX, 2)):
@@ -203,14 +206,15 @@ def _open(credentials: Any) -> contextlib.AbstractContextManager[Any]:
 
 def _destination(target: Target) -> Any:
     """The destination as dlt knows it. Raises BadInput where it does not."""
-    import dlt
     from dlt.common.destination import Destination
     from dlt.common.destination.exceptions import DestinationException
     from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
     if target.destination == "duckdb":
+        from .duck import Duck
+
         settings = {"memory_limit": MEMORY}
-        return dlt.destinations.duckdb(DuckDbCredentials(str(target.database), global_config=settings))
+        return Duck(DuckDbCredentials(str(target.database), global_config=settings), destination_name="duckdb")
     try:
         return Destination.from_reference(target.destination)
     except (DestinationException, ImportError, ValueError):

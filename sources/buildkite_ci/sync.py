@@ -20,7 +20,7 @@ from .times import instant, told
 from .typed import typed
 from .wire import Wire
 
-HEAVIEST = 48 << 20
+HEAVIEST = 512 << 20
 """Bytes of JSON after which a load package of at most so many rows ends too: DuckDB holds a package in memory."""
 
 Interval = tuple[datetime, datetime]
