@@ -107,9 +107,9 @@ class Typed:
         """The items of a page, JSON; their lists as Rows if all of them are as they should be."""
         if not ODD.search(content):
             try:
-                content.decode()
+                _utf8(content)
                 return [self._item(one) for one in self._items.decode(content)]
-            except (msgspec.MsgspecError, UnicodeDecodeError, orjson.JSONDecodeError):
+            except (msgspec.MsgspecError, ValueError):
                 pass
         found: list[dict[str, Any]] = orjson.loads(content)
         return found
@@ -147,13 +147,18 @@ class _Reading:
         self.columns = {column.name: column for column in how.declared.columns}
         self.parents: dict[tuple[str, ...], list[Any]] = {(): rows}
 
+    def inside(self, path: tuple[str, ...]) -> list[Any]:
+        """The objects at `path`, one a row; an empty one where there is none, and no list where no row has any."""
+        if path not in self.parents:
+            found, none = self.values(path), self.how.nested[path]
+            held = len(found) - found.count(None)
+            self.parents[path] = [none if one is None else one for one in found] if held else []
+        return self.parents[path]
+
     def values(self, path: tuple[str, ...]) -> list[Any]:
         """What stands at `path`, one a row."""
-        above = path[:-1]
-        if above not in self.parents:
-            none = self.how.nested[above]
-            self.parents[above] = [none if one is None else one for one in self.values(above)]
-        return list(map(attrgetter(f"{path[-1]}_"), self.parents[above]))
+        above = self.inside(path[:-1])
+        return list(map(attrgetter(f"{path[-1]}_"), above)) if above else [None] * len(self.rows)
 
     def column(self, name: str) -> Any:
         import pyarrow as pa
@@ -170,16 +175,20 @@ class _Reading:
             values = self.known[name]
             if not set(map(type, values)) <= FITS[column.type]:
                 raise Odd
+        elif not self.inside(column.path[:-1]):
+            return pa.nulls(len(self.rows), to)
         else:
             values = self._converted(column.type, self.values(column.path))
         if name in self.how.declared.key and (None in values or len(set(values)) < len(values)):
             raise Odd
         return arrow(values, to)
 
-    def _converted(self, kind: str, values: list[Any]) -> list[Any]:
+    def _converted(self, kind: str, values: list[Any]) -> Any:
         convert = converter(kind, self.privacy)
         if convert is None:
             return values
+        if kind == "url" and (plain := _plain(values)):
+            return plain
         if kind == "json":
             values = [bytes(value) for value in values]
             convert = partial(_of_json, convert)
@@ -202,6 +211,22 @@ class _Reading:
         return made
 
 
+def _utf8(content: bytes) -> None:
+    """Raise ValueError where it is no UTF-8, without a text of four bytes a letter beside it."""
+    import pyarrow as pa
+
+    ends = pa.array([0, len(content)], pa.int64()).buffers()[1]
+    pa.LargeStringArray.from_buffers(1, ends, pa.py_buffer(content)).validate(full=True)
+
+
+def _plain(urls: list[str | None]) -> Any:
+    """Addresses as Arrow, where all are as `Privacy.url` would leave them: each of its patterns holds @ or =."""
+    made = arrow(urls, ARROW["url"]())
+    letters = made.buffers()[2]
+    told = letters.to_pybytes() if letters else b""
+    return None if b"@" in told or b"=" in told else made
+
+
 def _of_json(convert: Callable[[Any], Any], raw: bytes) -> Any:
     return convert(orjson.loads(raw))
 
@@ -216,9 +241,11 @@ def _item(ways: Sequence[tuple[str, ...]], values: Iterable[Any]) -> Item:
     return item
 
 
-def arrow(values: list[Any], to: Any) -> Any:
+def arrow(values: Any, to: Any) -> Any:
     import pyarrow as pa
 
+    if isinstance(values, pa.Array):
+        return values
     if pa.types.is_timestamp(to):
         return pa.array(values, pa.string()).cast(to)
     return pa.array(values, to)
