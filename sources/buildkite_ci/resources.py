@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dlt
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
 
 KINDS = {"email": "text", "ip": "text", "url": "text", "env": "json", "variable": "text"}
 """The data types of ours that dlt does not know, as its own."""
+
+ROWS, BYTES = 10000, 32 << 20
+"""What a table holds of some pages before dlt writes it down."""
+Reader = Callable[[Page], Iterator["pa.Table"]]
+
+
+@dataclass(frozen=True)
+class End:
+    """Comes after the last page of a family: how many there were."""
+
+    pages: int
 
 
 def source(run: Run, tables: Sequence[str] = ()) -> DltSource:
@@ -48,20 +60,55 @@ def resources(run: Run, tables: Mapping[str, Table]) -> Iterator[DltResource]:
     for family, readers in families(tables.values()).items():
         how = catalog()[family].fetch
         alone = isinstance(how, GraphQL) and not (how.many or how.since)  # a budget of its own, and nothing of dlt's
-        fetched = run.pages(catalog()[family])
+        fetched = _to_the_end(run.pages(catalog()[family]))
         pages[family] = dlt.resource(fetched, name=f"{family}_pages", selected=False, parallelized=alone)
         for table in readers:
-            yield pages[family] | dlt.transformer(_reader(run, table), name=table.name, **hints(table))
+            yield pages[family] | dlt.transformer(_together(_reader(run, table)), name=table.name, **hints(table))
     for table in tables.values():
         if isinstance(table.fetch, Errand):
             told, name = hints(done) | {"table_name": done.name}, f"errands_of_{table.name}"
-            yield pages[table.name] | dlt.transformer(_entries(run, done), name=name, **told)
+            yield pages[table.name] | dlt.transformer(_together(_entries(run, done)), name=name, **told)
         if table.also and table.also.table in pages:
             told, name = hints(table) | {"table_name": table.name}, f"{table.name}_in_{table.also.table}"
-            yield pages[table.also.table] | dlt.transformer(_in_passing(run, table, table.also), name=name, **told)
+            passing = _together(_in_passing(run, table, table.also))
+            yield pages[table.also.table] | dlt.transformer(passing, name=name, **told)
 
 
-def _reader(run: Run, table: Table) -> Callable[[Page], Iterator[pa.Table]]:
+def _to_the_end(pages: Iterator[Page]) -> Iterator[Page | End]:
+    count = 0
+    for page in pages:
+        count += 1
+        yield page
+        del page
+    yield End(count)
+
+
+def _together(reader: Reader) -> Callable[[Page | End], Iterator[pa.Table]]:
+    """The rows of some pages at a time: with each table that dlt is given it compares all columns anew. It may give the
+    end before the pages, since it goes on with one page here and another there."""
+    held: list[pa.Table] = []
+    seen, pages = 0, -1
+
+    def read(page: Page | End) -> Iterator[pa.Table]:
+        import pyarrow as pa
+
+        nonlocal seen, pages
+        if isinstance(page, End):
+            pages = page.pages
+        else:
+            seen += 1
+            held.extend(reader(page))
+        del page  # dlt asks for the next page before it comes back here
+        enough = seen == pages or sum(map(len, held)) >= ROWS or sum(one.nbytes for one in held) >= BYTES
+        if held and enough:
+            whole = pa.concat_tables(held)
+            held.clear()
+            yield whole
+
+    return read
+
+
+def _reader(run: Run, table: Table) -> Reader:
     def read(page: Page) -> Iterator[pa.Table]:
         made: list[pa.Table] = []
         if page.arrow is None or (isinstance(table.fetch, Errand) and table.name not in page.arrow):
@@ -70,13 +117,12 @@ def _reader(run: Run, table: Table) -> Callable[[Page], Iterator[pa.Table]]:
             made.append(run.placed(table, page.arrow[table.name]))
         if page.gone and any(column.name == "gone_at" for column in table.columns):
             made.append(_gone(table, page))
-        del page  # dlt asks for the next page before it comes back here
         yield from made
 
     return read
 
 
-def _entries(run: Run, table: Table) -> Callable[[Page], Iterator[pa.Table]]:
+def _entries(run: Run, table: Table) -> Reader:
     def read(page: Page) -> Iterator[pa.Table]:
         if page.entries:
             yield run.read(table, Page([dict(one) for one in page.entries], page.at))
@@ -84,7 +130,7 @@ def _entries(run: Run, table: Table) -> Callable[[Page], Iterator[pa.Table]]:
     return read
 
 
-def _in_passing(run: Run, table: Table, also: Also) -> Callable[[Page], Iterator[pa.Table]]:
+def _in_passing(run: Run, table: Table, also: Also) -> Reader:
     """Reads what other pages show of a table, as far as neither this load nor the warehouse has it."""
     had: set[str] = set()
 
