@@ -7,7 +7,7 @@ import hashlib
 import shutil
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -34,7 +34,7 @@ from .errors import (
 )
 from .keep import Keep
 from .privacy import Privacy
-from .rest import Page
+from .rest import TICK, Page
 from .sync import State, newer, sync
 from .table import Errand, GraphQL, Item, Rest, Table
 from .times import instant, told
@@ -50,6 +50,8 @@ FATAL = (BadInput, TokenRefused)
 HELD = """
 SELECT id FROM {table} WHERE organization_slug = %s AND created_at >= %s AND created_at < %s AND gone_at IS NULL
 """
+
+SPAN = "SELECT min(created_at) AS oldest, max(created_at) AS newest FROM {table} WHERE organization_slug = %s"
 
 
 @dataclass
@@ -99,6 +101,7 @@ class Run:
     _chosen: frozenset[str] | None = None
     _answered: bool = False
     _last: datetime | None = None
+    _held: list[tuple[datetime, datetime]] | None = None
 
     def listing(self, table: Table) -> list[Page]:
         """Every page of a snapshot, whole before the first row of it goes on: a listing that breaks off retires
@@ -231,7 +234,7 @@ class Run:
         if self.again and self.sweep:
             state.uncover(self.since)
         path = fetch.path.format(organization=self.organization)
-        self.report.states[table.name] = state
+        self.report.states[table.name], self._held = state, None
         pages = sync(self.wire, path, fetch, state, at_most=self.at_most, sweep=self.sweep)
         for page in self._missed(table, pages) if self.again else pages:
             if page.whole:
@@ -324,12 +327,20 @@ class Run:
     def _rows(self, table: Table, page: Page) -> pa.Table:
         seen = self._seen(page.at)
         if any(column.name == "first_seen_at" for column in table.columns):
-            known = warehouse.rows(table.name, "id", [item["id"] for item in page.items], ("id", "first_seen_at"))
+            known = warehouse.rows(table.name, "id", self._maybe_held(table, page.items), ("id", "first_seen_at"))
             first = {row["id"]: row["first_seen_at"].isoformat() for row in known if row["first_seen_at"]}
             for item in page.items:
                 item["first_seen_at"] = first.get(item["id"], seen)
         given = {"organization_slug": self.organization, "observed_at": page.at.isoformat(), "last_seen_at": seen}
         return table.read(page.items, given, self.privacy)
+
+    def _maybe_held(self, table: Table, items: Iterable[Item]) -> list[str]:
+        """The ids of items that the warehouse may hold, by when they were created: asked of it once a package."""
+        if self._held is None:
+            found = warehouse.select(SPAN, {"table": table.name}, (self.organization,))
+            self._held = [(row["oldest"], row["newest"]) for row in found if row["oldest"]]
+        span = [(oldest - TICK, newest) for oldest, newest in self._held]
+        return [item["id"] for item in items if any(a <= instant(item["created_at"]) <= b for a, b in span)]
 
     def placed(self, table: Table, rows: pa.Table) -> pa.Table:
         """Rows of a page that are Arrow already, as the table has them."""
