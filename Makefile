@@ -15,7 +15,7 @@ export UV_COMPILE_BYTECODE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint types format docs pictures bench bench-speed bench-cost
+.PHONY: help demo test test-slow lint types format docs pictures bench bench-speed bench-logs bench-views bench-cost
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,17 +47,21 @@ docs: $(READY) ## docs/tables.md, docs/views.md and README's scopes, from the ta
 pictures: $(READY) ## docs/pictures, charts of the notebooks over the demo, as SVG
 	@$(BIN)/python -m notebooks.pictures
 
-bench-speed: $(READY) ## docs/benchmarks-speed.md: from response bytes to rows, against what else reads them; ten minutes
-	@$(BIN)/python -m bench.speed --date "$$(date -u +%F)" $(ARGS) > docs/benchmarks-speed.md
+bench: bench-speed bench-logs bench-views ## docs/benchmarks.md and its pages: how fast loads, logs and views are
 
-bench-cost: $(READY) ## docs/benchmarks.md: requests and losses of ours and of others, some minutes
-	@$(BIN)/python -m bench.cost --write docs/benchmarks.md --date "$$(date -u +%F)" $(ARGS)
+bench-speed: $(READY) ## docs/benchmarks.md: from response bytes to rows, against what else reads them
+	@$(BIN)/python -m bench.speed --date "$$(date -u +%F)" $(ARGS) > docs/benchmarks.md
 
-bench: $(READY) ## docs/benchmarks-logs.md and -views.md: how fast logs and views are; some ten minutes
+bench-logs: $(READY) ## docs/benchmarks-logs.md: how fast job logs are read and searched
 	@$(BIN)/python -m bench.logs --json .bench-logs.json $(ARGS)
 	@$(BIN)/python -m bench.told "$$(date -u +%F)" .bench-logs.json > docs/benchmarks-logs.md
 	@$(BIN)/python -m bench.log_search
+
+bench-views: $(READY) ## docs/benchmarks-views.md: every view over a million jobs
 	@$(BIN)/python -m bench.views --date "$$(date -u +%F)" > docs/benchmarks-views.md
+
+bench-cost: $(READY) ## docs/benchmarks-cost.md: requests and losses of ours and of others, some minutes
+	@$(BIN)/python -m bench.cost --write docs/benchmarks-cost.md --date "$$(date -u +%F)" $(ARGS)
 
 # Made once, and again when the lock or the project's needs change. uv where it is on PATH and new enough (pyproject
 # says how new); otherwise a pinned one is put into .venv, where `uv sync` leaves it alone.

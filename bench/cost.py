@@ -1,6 +1,6 @@
 """What each way of reading builds and jobs costs, and what it loses: a simulated week, and a backfill, on the stand-in.
 
-    python -m bench.cost --write docs/benchmarks.md
+    python -m bench.cost --write docs/benchmarks-cost.md
 
 Every figure but the seconds at the end comes from the stand-in's own books and clock, not from how fast a machine is.
 """

@@ -1,4 +1,4 @@
-"""The tables of cost.py, and the page around them (docs/benchmarks.md)."""
+"""The tables of cost.py, and the page around them (docs/benchmarks-cost.md)."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ original.
 
 
 def page(found: Sequence[Row], size: Row, date: str, about: str) -> str:
-    """docs/benchmarks.md. Needs both tasks."""
+    """docs/benchmarks-cost.md. Needs both tasks."""
     one = next(one for one in found if one["task"] == "week")
     facts = {name: size[name] for name in ("history", "per_day", "days", "every")}
     return PAGE.format(

@@ -6,6 +6,7 @@ a load that begins as an earlier one did asks the same and gets the same.
 
 from __future__ import annotations
 
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -13,6 +14,9 @@ from types import TracebackType
 import httpx
 
 KEPT = ("content-type", "date", "link", "x-oauth-scopes")
+COPY = re.compile(r"(?<=/organizations/)([a-z]+)-(\d)")
+"""An organization that is another one with a number: the same answers, with other ids."""
+UUID = re.compile(rb'"[0-9a-f]([0-9a-f]{7}-[0-9a-f]{4}-)')
 Key = tuple[str, str, str, bytes]
 Told = tuple[int, list[tuple[str, str]], bytes]
 
@@ -30,11 +34,13 @@ class Replay:
 
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                key = (replay.phase, self.command, self.path, body)
+                of = COPY.search(self.path)
+                path = COPY.sub(r"\1", self.path)
+                key = (replay.phase, self.command, path, body)
                 replay.asked += 1
                 if key not in replay.pages:
                     token = {"Authorization": self.headers["Authorization"], "Content-Type": "application/json"}
-                    found = client.request(self.command, self.path, content=body, headers=token)
+                    found = client.request(self.command, path, content=body, headers=token)
                     told = [(name, found.headers[name]) for name in KEPT if name in found.headers]
                     told = [(name, value.replace(upstream, replay.url)) for name, value in told]
                     replay.pages[key] = (
@@ -43,6 +49,9 @@ class Replay:
                         found.content.replace(upstream.encode(), replay.url.encode()),
                     )
                 status, headers, content = replay.pages[key]
+                if of:
+                    content = UUID.sub(rb'"%s\1' % of[2].encode(), content)
+                    headers = [(name, value.replace(f"/{of[1]}/", f"/{of[0]}/")) for name, value in headers]
                 self.send_response_only(status)
                 for name, value in (*headers, ("Content-Length", str(len(content)))):
                     self.send_header(name, value)

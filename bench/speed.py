@@ -1,4 +1,4 @@
-"""From response bytes to rows in DuckDB, as Markdown: `python -m bench.speed [--jobs N] [--runs N]`.
+"""From response bytes to rows in DuckDB: `python -m bench.speed [--jobs N] [--runs N] [--large]`, as Markdown.
 
 The stand-in's answers are kept (replay.py), so that each load reads the same bytes over HTTP and nobody waits for them
 to be made. Each load is a process of its own; its imports are not measured. Against it: the same bytes by msgspec and
@@ -21,6 +21,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from buildkite_elt.standin import Budgets, Standin
 from buildkite_elt.standin.answer import iso
 from buildkite_elt.standin.demo import empty
@@ -28,78 +30,17 @@ from buildkite_elt.standin.life import Life
 
 from .logs import Figure
 from .replay import Replay
+from .speed_scripts import DICTS, MSGSPEC, OURS, READER, TOLD
 from .told import machine, row
 
 PLENTY = Budgets(rest=10**9, rest_user=10**9)
 JOBS = 50
 """Jobs of a build."""
-PEAK = """
-import json, os, resource, sys, time
-from datetime import UTC, datetime
-from pathlib import Path
-def peak():
-    told = Path("/proc/self/status").read_text()
-    return int(told.split("VmHWM:")[1].split()[0]) >> 10
-def told(rows, began, used):
-    now = os.times()
-    spent = now.user + now.system - used.user - used.system
-    print(json.dumps({"rows": rows, "seconds": time.perf_counter() - began, "cpu": spent, "peak": peak()}))
-"""
-OURS = """
-import duckdb, pyarrow, pandas
-import buildkite_ci
-from buildkite_ci.catalog import catalog
-from buildkite_ci.resources import source
-from buildkite_elt import books, views
-from buildkite_elt.loads import Origin, Target, load
-url, token, file = sys.argv[1:]
-catalog()
-origin = Origin(("acme",), token, f"{url}/v2", f"{url}/v1")
-began, used = time.perf_counter(), os.times()
-(outcome,) = load(origin, Target(database=Path(file)), ("builds",), datetime(2020, 1, 1, tzinfo=UTC))
-assert outcome.exit_code == 0, outcome
-told(outcome.rows.get("jobs", 0), began, used)
-"""
-MSGSPEC = """
-import duckdb, pyarrow
-from buildkite_ci.privacy import Privacy
-from buildkite_ci.typed import typed
-folder, file = sys.argv[1:]
-began, used, rows, how = time.perf_counter(), os.times(), 0, typed("jobs")
-given = {"organization_slug": "acme", "last_seen_at": "2026-01-01T00:00:00Z"}
-with duckdb.connect(file) as connection:
-    for path in sorted(Path(folder).glob("*.json")):
-        page = how.table(how.decode(path.read_bytes()), given, Privacy())
-        connection.execute("INSERT INTO jobs FROM page" if rows else "CREATE TABLE jobs AS FROM page")
-        rows += len(page)
-told(rows, began, used)
-"""
-READER = """
-import duckdb
-folder, file = sys.argv[1:]
-began, used = time.perf_counter(), os.times()
-with duckdb.connect(file) as connection:
-    pages = f"read_json('{folder}/*.json', maximum_object_size=268435456)"
-    connection.execute(f"CREATE TABLE jobs AS SELECT unnest(job) FROM (SELECT unnest(jobs) AS job FROM {pages})")
-    (rows,) = connection.execute("SELECT count(*) FROM jobs").fetchone()
-told(rows, began, used)
-"""
-DICTS = """
-import dlt, duckdb
-folder, file, form = sys.argv[1:]
-os.environ |= {"RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "CRITICAL"}
-began, used = time.perf_counter(), os.times()
-@dlt.resource(primary_key="id", write_disposition="merge")
-def builds():
-    for path in sorted(Path(folder).glob("*.json")):
-        yield json.loads(path.read_bytes())
-pipeline = dlt.pipeline("dicts", destination=dlt.destinations.duckdb(file), dataset_name="ci",
-                        pipelines_dir=str(Path(file).parent / "work"))
-pipeline.run(builds(), loader_file_format=form or None)
-with duckdb.connect(file) as connection:
-    (rows,) = connection.execute("SELECT count(*) FROM ci.builds__jobs").fetchone()
-told(rows, began, used)
-"""
+DAYS = 300
+SMALL, MIDDLE = 50_000, 200_000
+"""Jobs of the smaller first loads: the newest ones of the world."""
+COPIES = 5
+Took = dict[str, Any]
 
 
 @dataclass
@@ -110,16 +51,23 @@ class Bench:
     replay: Replay
     token: str
     folder: Path
+    jobs: int
     made: list[Any] = field(default_factory=list)
 
-    def run(self, script: str, *words: str) -> dict[str, float]:
-        said = subprocess.run([sys.executable, "-c", PEAK + script, *words], check=True, capture_output=True, text=True)  # noqa: S603 - ours
-        told: dict[str, float] = json.loads(said.stdout.splitlines()[-1])
+    def run(self, script: str, *words: str) -> Took:
+        said = subprocess.run([sys.executable, "-c", TOLD + script, *words], check=True, capture_output=True, text=True)  # noqa: S603 - ours
+        told: Took = json.loads(said.stdout.splitlines()[-1])
         return told
 
-    def load(self, phase: str, file: Path) -> dict[str, float]:
+    def load(self, phase: str, file: Path, tables: str = "builds", jobs: int = 0, **more: Any) -> Took:
+        """A load of the newest `jobs`, all for 0."""
         self.replay.phase, self.replay.asked = phase, 0
-        return self.run(OURS, self.replay.url, self.token, str(file))
+        since = self.since(jobs) if jobs else datetime(2020, 1, 1, tzinfo=UTC)
+        slugs, profiled = ",".join(more.get("slugs", ("acme",))), "yes" if more.get("profiled") else ""
+        return self.run(OURS, self.replay.url, self.token, str(file), tables, since.isoformat(), slugs, profiled)
+
+    def since(self, jobs: int) -> datetime:
+        return datetime.fromisoformat(sorted(build["created_at"] for build in self.made)[-jobs // JOBS])
 
     def fresh(self, of: Path | None = None) -> Path:
         """A place for a DuckDB file, or a copy of one."""
@@ -137,38 +85,50 @@ class Bench:
         return place
 
 
-def first(bench: Bench, jobs: int, runs: int) -> Iterator[Figure]:
-    """The first load of all, and what else reads the same bytes."""
-    bench.load("first", bench.fresh())  # the answers are made
-    took: dict[str, list[dict[str, float]]] = {"ours": [], "msgspec": [], "reader": []}
-    folder = bench.pages("first", jobs // JOBS)
+def rates(took: list[Took], per: str = "seconds") -> list[float]:
+    return [one["rows"] / one[per] for one in took]
+
+
+def firsts(bench: Bench, runs: int) -> Iterator[Figure]:
+    """First loads of three sizes, and what else reads the same bytes."""
+    took: dict[str, list[Took]] = {"ours": [], "msgspec": [], "reader": []}
+    for phase, jobs, often in (("small", SMALL, runs), ("first", 0, min(runs, 3))):
+        bench.load(phase, bench.fresh(), jobs=jobs)  # the answers are made
+        loads = [bench.load(phase, bench.fresh(), jobs=jobs) for _ in range(often)]
+        yield from _first(loads, None if jobs else 20_000)
+    bench.load("middle", bench.fresh(), jobs=MIDDLE)
+    folder = bench.pages("middle", MIDDLE // JOBS)
     for _ in range(runs):
-        took["ours"].append(bench.load("first", bench.fresh()))
+        took["ours"].append(bench.load("middle", bench.fresh(), jobs=MIDDLE))
         took["msgspec"].append(bench.run(MSGSPEC, str(folder), str(bench.fresh())))
         took["reader"].append(bench.run(READER, str(folder), str(bench.fresh())))
-    rate = {name: [one["rows"] / one["seconds"] for one in each] for name, each in took.items()}
-    yield Figure(f"{jobs:,} jobs, first load", "jobs/s", rate["ours"], 20_000)
-    yield Figure("the same per second of the processor", "jobs/s", [one["rows"] / one["cpu"] for one in took["ours"]])
-    yield Figure("its peak memory", "MiB", [one["peak"] for one in took["ours"]], 600, most=True)
-    yield Figure("msgspec straight into a table", "jobs/s", rate["msgspec"])
-    yield Figure("DuckDB's JSON reader", "jobs/s", rate["reader"])
-    pairs = list(zip(rate["ours"], rate["msgspec"], strict=True))
-    yield Figure("ours by msgspec's", "times", [ours / floor for ours, floor in pairs], 0.6)
-    yield from peers(bench, statistics.median(rate["ours"]))
+    yield from _first(took["ours"])
+    yield Figure("msgspec straight into a table", "jobs/s", rates(took["msgspec"]))
+    yield Figure("DuckDB's JSON reader", "jobs/s", rates(took["reader"]))
+    for name, aim in (("msgspec", 0.6), ("reader", None)):
+        pairs = zip(rates(took["ours"]), rates(took[name]), strict=True)
+        yield Figure(f"ours by {name}'s, run by run", "times", [ours / floor for ours, floor in pairs], aim)
+    yield from peers(bench, statistics.median(rates(took["ours"])))
+
+
+def _first(loads: list[Took], aim: float | None = None) -> Iterator[Figure]:
+    yield Figure(f"{loads[0]['rows']:,} jobs, first load", "jobs/s", rates(loads), aim)
+    yield Figure("the same per second of the processor", "jobs/s", rates(loads, "cpu"))
+    yield Figure("its peak memory", "MiB", [one["peak"] for one in loads], 572, most=True)
 
 
 def peers(bench: Bench, ours: float) -> Iterator[Figure]:
     """dlt with dicts, of few jobs: it takes its time."""
-    for form, name, builds, aim in (("", "its default files", 40, 60), ("parquet", "Parquet files", 100, 5)):
-        one = bench.run(DICTS, str(bench.pages("first", builds)), str(bench.fresh()), form)
-        yield Figure(f"dlt with dicts and {name}, {one['rows']:,.0f} jobs", "jobs/s", [one["rows"] / one["seconds"]])
+    for form, name, builds, aim in (("", "its default files", 400, 60), ("parquet", "Parquet files", 400, 5)):
+        one = bench.run(DICTS, str(bench.pages("middle", builds)), str(bench.fresh()), form)
+        yield Figure(f"dlt with dicts and {name}, {one['rows']:,.0f} jobs", "jobs/s", rates([one]))
         yield Figure("ours by that", "times", [ours * one["seconds"] / one["rows"]], aim)
 
 
-def later(bench: Bench, jobs: int, runs: int) -> Iterator[Figure]:
-    """Loads of what changed: one build in a hundred, then nothing."""
+def later(bench: Bench, runs: int) -> Iterator[Figure]:
+    """Loads of what changed: one build in a hundred, then nothing; into a million jobs, and into five."""
     whole, settled = bench.fresh(), bench.fresh()
-    took = [bench.load("first", whole)["seconds"]]
+    first = bench.load("first", whole)["seconds"]
     now = bench.life.world.clock.now()
     for build in bench.made[::100]:
         build["finished_at"] = iso(now)
@@ -177,14 +137,35 @@ def later(bench: Bench, jobs: int, runs: int) -> Iterator[Figure]:
     bench.life.world.advance(timedelta(hours=1))
     shutil.copy(whole, settled)
     bench.load("changed", settled)
-    changed = [bench.load("changed", bench.fresh(whole)) for _ in range(runs)]
-    yield Figure("1 % changed, second load", "s", [one["seconds"] for one in changed])
-    yield Figure("its part of the first", "%", [100 * one["seconds"] / took[0] for one in changed], 10, most=True)
+    changed = [bench.load("changed", bench.fresh(whole))["seconds"] for _ in range(runs)]
+    yield Figure("1 % changed, second load", "s", changed)
+    yield Figure("its part of the first", "%", [100 * one / first for one in changed], 10, most=True)
+    large = copies(whole, bench.fresh())
+    into = [bench.load("changed", bench.fresh(large))["seconds"] for _ in range(min(runs, 3))]
+    yield Figure(f"the same into {COPIES} times as many", "s", into)
     bench.life.world.advance(timedelta(hours=1))
     bench.load("nothing", bench.fresh(settled))
-    nothing = [bench.load("nothing", bench.fresh(settled)) for _ in range(runs)]
-    yield Figure("nothing changed", "s", [one["seconds"] for one in nothing], 3, most=True)
+    nothing = [bench.load("nothing", bench.fresh(settled))["seconds"] for _ in range(runs)]
+    yield Figure("nothing changed", "s", nothing, 3, most=True)
     yield Figure("its requests", "", [float(bench.replay.asked)])
+    yield from started(runs, large)
+
+
+def copies(of: Path, file: Path) -> Path:
+    """The file with its builds and jobs so often, with other ids, ever further back."""
+    shutil.copy(of, file)
+    with duckdb.connect(str(file)) as connection:
+        for table in ("builds", "jobs"):
+            told = ", ".join(_copied(*one) for one in connection.execute(f"DESCRIBE ci.{table}").fetchall())
+            sql = f"INSERT INTO ci.{table} SELECT {told} FROM ci.{table}, range(1, {COPIES}) AS t(k)"  # noqa: S608 - names of ours
+            connection.execute(sql)
+    return file
+
+
+def _copied(column: str, kind: str, *_: Any) -> str:
+    if column in ("id", "build_id"):
+        return f"\"{column}\" || '-' || k"
+    return f'"{column}" - to_days({DAYS} * k)' if kind.startswith("TIMESTAMP") else f'"{column}"'
 
 
 def started(runs: int, file: Path) -> Iterator[Figure]:
@@ -199,38 +180,78 @@ def started(runs: int, file: Path) -> Iterator[Figure]:
         yield Figure(f"`buildkite-elt {name}`", "s", took, aim, most=True)
 
 
-def measured(jobs: int, runs: int) -> Iterator[Figure]:
+def graphql(bench: Bench, runs: int) -> Iterator[Figure]:
+    """A table that only GraphQL has."""
+    bench.load("graphql", bench.fresh(), "queue_jobs", jobs=SMALL)
+    took = [bench.load("graphql", bench.fresh(), "queue_jobs", jobs=SMALL) for _ in range(runs)]
+    yield Figure(f"queue_jobs by GraphQL, {took[0]['rows']:,} rows", "rows/s", rates(took))
+    yield Figure("its peak memory", "MiB", [one["peak"] for one in took])
+
+
+def large(bench: Bench) -> Iterator[Figure]:
+    """The same jobs for five organizations in one load: its memory."""
+    slugs = ["acme", *(f"acme-{number}" for number in range(1, COPIES))]
+    one = bench.load("first", bench.fresh(), slugs=slugs)
+    yield Figure(f"{one['rows']:,} jobs of {COPIES} organizations", "jobs/s", rates([one]), 20_000)
+    yield Figure("its peak memory", "MiB", [one["peak"]], 572, most=True)
+
+
+def measured(asked: argparse.Namespace) -> tuple[list[Figure], dict[str, float]]:
     world = empty()
     life, now = Life(world, "acme"), world.clock.now()
-    span = now - timedelta(days=300), now - timedelta(hours=2)
-    made = life.history(life.pipeline("app"), jobs // JOBS, JOBS, *span)
-    with tempfile.TemporaryDirectory() as folder, Standin(world, budgets=PLENTY) as standin:
-        upstream = standin.rest_url.removesuffix("/v2")
-        with Replay(upstream) as replay:
-            bench = Bench(life, replay, standin.token, Path(folder), made)
-            yield from first(bench, jobs, runs)
-            yield from later(bench, jobs, runs)
-            yield from started(runs, max(Path(folder).glob("*/buildkite.duckdb"), key=lambda one: one.stat().st_size))
+    span = now - timedelta(days=DAYS), now - timedelta(hours=2)
+    made = life.history(life.pipeline("app"), asked.jobs // JOBS, JOBS, *span)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Standin(world, budgets=PLENTY) as standin,
+        Replay(standin.rest_url.removesuffix("/v2")) as replay,
+    ):
+        bench = Bench(life, replay, standin.token, Path(folder), asked.jobs, made)
+        figures = [*firsts(bench, asked.runs)]
+        parts = bench.load("middle", bench.fresh(), jobs=MIDDLE, profiled=True)["parts"]
+        figures += [*graphql(bench, asked.runs), *(large(bench) if asked.large else ()), *later(bench, asked.runs)]
+    return figures, parts
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=200_000)
+    parser.add_argument("--jobs", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--large", action="store_true", help="five million jobs in one load, too")
     parser.add_argument("--date", default="today")
     asked = parser.parse_args()
-    rows = [row(asdict(figure)) for figure in measured(asked.jobs, asked.runs)]
+    figures, parts = measured(asked)
+    sys.stdout.write(page(figures, parts, asked.date))
+
+
+def page(figures: list[Figure], parts: dict[str, float], date: str) -> str:
+    """docs/benchmarks.md."""
+    whole = sum(parts.values())
+    shares = sorted(parts.items(), key=lambda one: -one[1])
     lines = [
-        "# Benchmarks of speed",
+        "# Benchmarks",
         "",
-        "Written by `make bench-speed`; do not edit.",
-        machine(asked.date, f"{os.getloadavg()[0]:.1f}"),
+        "Written by `make bench-speed`; do not edit. Pages of their own: [requests, and what others "
+        "lose](benchmarks-cost.md), [job logs](benchmarks-logs.md), [views over a million jobs](benchmarks-views.md).",
+        "",
+        machine(date, f"{os.getloadavg()[0]:.1f}"),
+        "",
+        "The same answers over HTTP for every load, all columns, into a DuckDB file; imports are not measured. "
+        "Medians, the least and the most; ratios of runs that took turns.",
         "",
         "| what | unit | median | | runs | aim | met |",
         "|---|---|---:|---:|---:|---:|---|",
-        *rows,
+        *(row(asdict(figure)) for figure in figures),
+        "",
+        "## Where the time goes",
+        "",
+        f"A first load of {MIDDLE:,} jobs under pyinstrument, {whole:.1f} s by the clock.",
+        "",
+        "| part | seconds | % |",
+        "|---|---:|---:|",
+        *(f"| {name} | {took:.2f} | {took / whole:.0%} |" for name, took in shares if took >= 0.005),
     ]
-    sys.stdout.write("\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def main() -> None:
     lines = [
         "# Benchmarks of job logs",
         "",
-        "Written by `make bench`; do not edit.",
+        "Written by `make bench-logs`; do not edit.",
         machine(date, loads),
         "",
         f"The logs are made up, like real ones: {corpus['bytes']:.0f} bytes and {corpus['controls']:.1f} control bytes "

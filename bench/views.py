@@ -112,7 +112,7 @@ def page(figures: dict[str, list[float]], jobs: int, date: str) -> str:
     lines = [
         "# Benchmarks of the views",
         "",
-        "Written by `make bench`; do not edit.",
+        "Written by `make bench-views`; do not edit.",
         machine(date, f"{os.getloadavg()[0]:.1f}"),
         "",
         f"All columns of all rows of each of {len(figures)} views over {jobs:,} jobs, by the clock: medians of "

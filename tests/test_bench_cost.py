@@ -1,4 +1,4 @@
-"""A small run of `make bench-cost`: ours ends with the truth, the others with what docs/benchmarks.md says of them."""
+"""A small run of `make bench-cost`: ours ends with the truth, the others with what docs/benchmarks-cost.md says of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAPER = ROOT / "docs" / "benchmarks.md"
+PAPER = ROOT / "docs" / "benchmarks-cost.md"
 WRONG = ("builds_missing", "builds_stale", "jobs_missing", "jobs_stale")
 BUILDS = 200
 SMALL = ("--days", "1", "--every", "12", "--per-day", "20", "--builds", str(BUILDS), "--jobs", "2", "--processes", "1")
@@ -98,7 +98,7 @@ def test_a_second_run_tells_the_same(small: Results) -> None:
 
 
 def test_the_paper_says_how_each_strategy_works_and_that_ours_lost_nothing(tmp_path: Path) -> None:
-    fresh = tmp_path / "benchmarks.md"
+    fresh = tmp_path / "benchmarks-cost.md"
     bench("--only", "fivetran", "--write", str(fresh))
     told, kept = (path.read_text(encoding="utf-8") for path in (fresh, PAPER))
     _, _, strategies = told.partition("## What each strategy does")
