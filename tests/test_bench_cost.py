@@ -1,4 +1,4 @@
-"""A small run of `make bench-cost`: ours ends with the truth, the others with what docs/benchmarks-cost.md says of them."""
+"""A small run of `make bench-cost`: ours ends with the truth, the others as docs/benchmarks-cost.md says."""
 
 from __future__ import annotations
 
