@@ -27,12 +27,20 @@ SOON = timedelta(days=3)
 
 def of(run: Run, outcome: Outcome, began: datetime) -> DltSource:
     """A dlt source of the books' rows. `began`: when the load did."""
+    coverage = list(_coverage(run, outcome))
+    for name, found in (("oldest_missing_at", outcome.oldest_missing), ("covered_to", outcome.covered)):
+        found |= {row["table_name"]: datetime.fromisoformat(row[name]) for row in coverage if row.get(name)}
+    return _source(run, outcome, began, load_coverage=coverage)
+
+
+def failure(run: Run, outcome: Outcome, began: datetime) -> DltSource:
+    """The rows of a load that an error ended; what it covered the next one says."""
+    return _source(run, outcome, began)
+
+
+def _source(run: Run, outcome: Outcome, began: datetime, **more: list[Row]) -> DltSource:
     ended = datetime.now(began.tzinfo)
-    books = {
-        "api_usage": list(_usage(run)),
-        "sync_runs": list(_runs(outcome, began, ended)),
-        "load_coverage": list(_coverage(run, outcome)),
-    }
+    books = {"api_usage": list(_usage(run)), "sync_runs": list(_runs(outcome, began, ended)), **more}
 
     def rows(name: str) -> Iterator[Any]:
         given = {"run_id": outcome.run_id, "organization_slug": outcome.organization, "observed_at": ended.isoformat()}

@@ -171,8 +171,9 @@ def _finished(pipe: Pipeline) -> bool:
     return True
 
 
-def run(pipe: Pipeline, data: Any = None) -> None:
-    """Extract and load `data`, or what is pending. Where DuckDB has not memory enough for a package, with more."""
+def run(pipe: Pipeline, data: Any = None, later: bool = False) -> None:
+    """Extract and load `data`, or what is pending. Where DuckDB has not memory enough for a package, with more.
+    `later`: leave the data pending."""
     from dlt.pipeline.exceptions import PipelineStepFailed
 
     credentials = pipe.destination.config_params.get("credentials")
@@ -180,6 +181,8 @@ def run(pipe: Pipeline, data: Any = None) -> None:
         if data is not None:
             pipe.extract(data)
             pipe.normalize()
+        if later:
+            return
         with _open(credentials):
             pipe.load() if data is not None else pipe.run()
     except PipelineStepFailed as error:
