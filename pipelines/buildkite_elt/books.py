@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dlt
 
+from buildkite_ci import warehouse
 from buildkite_ci.catalog import catalog
 from buildkite_ci.resources import hints
 from buildkite_ci.sync import State
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from .loads import Outcome
 
 Row = dict[str, Any]
+MISSING = """
+SELECT count(*) AS missing FROM {gaps} AS g WHERE g.organization_slug = %s AND g.found
+AND NOT EXISTS (SELECT 1 FROM {builds} AS b WHERE b.pipeline_id = g.pipeline_id AND b.number = g.number)
+"""
 SOON = timedelta(days=3)
 """Builds that Buildkite will delete within this time are warned of."""
 
@@ -30,6 +35,8 @@ def of(run: Run, outcome: Outcome, began: datetime) -> DltSource:
     coverage = list(_coverage(run, outcome))
     for name, found in (("oldest_missing_at", outcome.oldest_missing), ("covered_to", outcome.covered)):
         found |= {row["table_name"]: datetime.fromisoformat(row[name]) for row in coverage if row.get(name)}
+    missing = warehouse.select(MISSING, {"gaps": "build_gaps", "builds": "builds"}, (outcome.organization,))
+    outcome.missing_builds = missing[0]["missing"] if missing else 0
     return _source(run, outcome, began, load_coverage=coverage)
 
 
@@ -72,10 +79,14 @@ def _reasons(outcome: Outcome) -> dict[str, tuple[str, str]]:
     return {table: (what, why) for what, tables in told for table, why in tables.items()}
 
 
-def _runs(outcome: Outcome, began: datetime, ended: datetime) -> Iterator[Row]:
+def became(outcome: Outcome) -> dict[str, tuple[str, str | None]]:
+    """{table: what became of it, as in sync_runs, and why}, in the order of their names."""
     reasons = _reasons(outcome)
-    for table in sorted(outcome.rows.keys() | reasons.keys()):
-        what, why = reasons.get(table, ("loaded", None))
+    return {table: reasons.get(table, ("loaded", None)) for table in sorted(outcome.rows.keys() | reasons.keys())}
+
+
+def _runs(outcome: Outcome, began: datetime, ended: datetime) -> Iterator[Row]:
+    for table, (what, why) in became(outcome).items():
         times = {"started_at": began.isoformat(), "finished_at": ended.isoformat()}
         yield {"table_name": table, "outcome": what, "reason": why, "rows": outcome.rows.get(table, 0), **times}
 

@@ -28,7 +28,7 @@ from .warehouse import DLT, Busy, LoadFailed, Target, alone, give_back, named, p
 if TYPE_CHECKING:
     from dlt import Pipeline
 
-    from buildkite_ci.budget import Budget, Limits
+    from buildkite_ci.budget import Budget, Limits, Spent
     from buildkite_ci.extract import Run
 
 __all__ = ["Busy", "LoadFailed", "Origin", "Outcome", "Target", "load"]
@@ -67,8 +67,9 @@ class Outcome:
     """What one organization's load came to. run_id: the load's. skipped, failed, waiting, warnings: {table: why}.
 
     unfinished: tables that it had not done with when an error ended it. oldest_missing: {table: when the oldest of what
-    waits was created}; covered: {table: until when every build has been read}. reached: builds created since then have
-    been read by this load; share: the part of the way back to `since` that is.
+    waits was created}; covered: {table: until when every build has been read}; missing_builds: those that `verify`
+    found and that are not here; spending: {API: what was spent}. reached: builds created since then have been read by
+    this load; share: the part of the way back to `since` that is.
     """
 
     organization: str
@@ -81,6 +82,7 @@ class Outcome:
     unfinished: tuple[str, ...] = ()
     oldest_missing: dict[str, datetime] = field(default_factory=dict)
     covered: dict[str, datetime] = field(default_factory=dict)
+    missing_builds: int = 0
     reached: datetime | None = None
     share: float = 0.0
     packages: int = 0
@@ -89,6 +91,7 @@ class Outcome:
     refused: int = 0
     seconds: float = 0.0
     waited: float = 0.0
+    spending: dict[str, Spent] = field(default_factory=dict, repr=False)
 
     @property
     def exit_code(self) -> int:
@@ -98,7 +101,8 @@ class Outcome:
         return 3 if self.failed or self.skipped or self.waiting else 0
 
     def spent(self, budget: Budget) -> None:
-        ours = budget.spent.values()
+        self.spending = budget.spent
+        ours = self.spending.values()
         self.requests, self.points = sum(one.requests for one in ours), sum(one.points for one in ours)
         self.refused, self.waited = sum(one.refused for one in ours), sum(one.waited for one in ours)
 
@@ -118,21 +122,29 @@ def load(
     now: Callable[[], float] = time.monotonic,
     run_id: str = "",
     outcomes: list[Outcome] | None = None,
+    wait: float = 0.0,
 ) -> list[Outcome]:
     """Load these tables (for none: those asked for always) of each organization, builds created at or after `since`.
 
     since: 30 days back for None. sleep, now: a clock in seconds, for tests. run_id: the load's in every table and log,
     a new UUID if empty. outcomes: a list that each organization's outcome is put into as it begins, for who wants to
-    know what came of it where this raises. Raises Busy at once where another load
-    runs, before any request; KeyboardInterrupt, or SystemExit(143), where it was asked to stop, after what was read
-    is committed; LoadFailed and what errors.py lists otherwise.
+    know what came of it where this raises. wait: seconds to wait for another load of the dataset to end.
+
+    Raises Busy, before any request, where that runs for longer; KeyboardInterrupt, or SystemExit(143), where it was
+    asked to stop, after what was read is committed; LoadFailed and what errors.py lists otherwise.
     """
     from buildkite_ci.catalog import find
 
     find(tables)
     os.environ.update(DLT)
     give_back()
-    with alone(target), Stop(sleep) as stop:
+    with alone(target, wait) as still, Stop(sleep) as stop:
+
+        def watched(*page: Any) -> None:
+            still()
+            if progress:
+                progress(*page)
+
         if target.destination == "duckdb":
             database.prepare(target.database)
         since = since or datetime.now(UTC) - timedelta(days=30)
@@ -141,7 +153,7 @@ def load(
             outcome = Outcome(slug, run_id)
             outcomes.append(outcome)
             try:
-                _organization(origin, outcome, target, tables, since, progress, stop, now)
+                _organization(origin, outcome, target, tables, since, watched, stop, now)
             except (NotFound, Passing) as error:
                 told = NotFound(f"The organization {slug!r}") if isinstance(error, NotFound) else error
                 if len(origin.organizations) == 1:
@@ -157,7 +169,7 @@ def _organization(
     target: Target,
     tables: tuple[str, ...],
     since: datetime,
-    progress: Progress | None,
+    progress: Progress,
     stop: Stop,
     now: Callable[[], float],
 ) -> None:
@@ -182,8 +194,7 @@ def _organization(
             outcome.seconds = (datetime.now(UTC) - began).total_seconds()
             for begin, end in run.report.spans.values():
                 outcome.reached, outcome.share = begin, (end - begin) / (end - since) if end > since else 1.0
-            if progress:
-                progress(outcome, table, rows, budget)
+            progress(outcome, table, rows, budget)
 
         run.progress = told
         try:
