@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 WHO = """
 SELECT a.client_addr, a.pid FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.granted
-AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.objsubid = 1 AND (l.classid::bigint << 32) | l.objid::bigint = %s
+AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+AND l.objsubid = 1 AND (l.classid::bigint << 32) | l.objid::bigint = %s
 """
 OFTEN = 30.0
 """Seconds after which a session is asked whether it is still there; it also keeps what lies between from ending it."""
