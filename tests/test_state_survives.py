@@ -1,4 +1,4 @@
-"""The state is the destination's: an empty machine goes on from it, and loads of one dataset keep out of each other's way."""
+"""The state is the destination's: an empty machine goes on from it, and loads of one dataset do not disturb others."""
 
 from __future__ import annotations
 
@@ -6,162 +6,144 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import duckdb
 import psycopg
 import pytest
 
-from buildkite_elt.loads import Busy, Target
+from buildkite_elt.loads import Busy, Origin, Target, load
 from buildkite_elt.server_lock import Lost, key
 from buildkite_elt.standin import Standin
-from buildkite_elt.standin.demo import demo, empty
-from buildkite_elt.standin.life import Life
+from buildkite_elt.standin.demo import demo
 from buildkite_elt.warehouse import alone
-from faults import PLENTY
+from conftest import Command
+from faults import LONG_AGO, PLENTY
 from postgres import Server
-from truth import wrong
 
 SCRIPT = Path(sys.executable).with_name("buildkite-elt")
 TABLES = ("builds", "teams", "pipelines", "annotations")
-FEW = ("builds", "pipelines")
 
 
-class Machine:
-    """A machine as a container is: a folder, a home, and nothing else but what is put there."""
-
-    def __init__(self, folder: Path, standin: Standin, postgres: Server | None = None) -> None:
-        folder.mkdir()
-        self.folder = folder
-        self.env = {"PATH": os.environ["PATH"], "HOME": str(folder), "BUILDKITE_API_TOKEN": standin.token}
-        self.env |= {"BUILDKITE_REST_URL": standin.rest_url, "BUILDKITE_GRAPHQL_URL": standin.graphql_url}
-        if postgres:
-            self.env["DESTINATION__POSTGRES__CREDENTIALS"] = postgres.url
-        self.where = ("--destination", "postgres", "--dataset", "loaded") if postgres else ()
-
-    def started(self, *words: str) -> subprocess.Popen[str]:
-        command = [str(SCRIPT), "load", *words, "--since", "2020-01-01", "--quiet", *self.where]
-        return subprocess.Popen(command, env=self.env, cwd=self.folder, stderr=subprocess.PIPE, text=True)
-
-    def load(self, *words: str) -> None:
-        one = self.started(*words)
-        assert ended(one) == (0, "")
-
-
-def ended(one: subprocess.Popen[str]) -> tuple[int, str]:
-    _, said = one.communicate(timeout=120)
-    return one.returncode, said
+def started(folder: Path, standin: Standin, postgres: Server, *words: str) -> subprocess.Popen[str]:
+    """A load as a machine of its own begins it: a folder, a home, and nothing else."""
+    folder.mkdir()
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "BUILDKITE_API_TOKEN": standin.token}
+    env |= {"BUILDKITE_REST_URL": standin.rest_url, "BUILDKITE_GRAPHQL_URL": standin.graphql_url}
+    env |= {"DESTINATION__POSTGRES__CREDENTIALS": postgres.url}
+    where = ("--destination", "postgres", "--dataset", "loaded", "--since", "2020-01-01", "--quiet")
+    command = [str(SCRIPT), "load", *words, *where]
+    return subprocess.Popen(command, env=env, cwd=folder, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.fixture
-def dataset(postgres: Server) -> Iterator[str]:
+def dataset(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A dataset of the server, for dlt to find, and gone afterwards."""
     pytest.importorskip("psycopg2", reason="dlt loads into PostgreSQL by psycopg2, which is not here")
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", postgres.url)
     yield "loaded"
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute("DROP SCHEMA IF EXISTS loaded, loaded_staging CASCADE")
 
 
+def asked(standin: Standin, target: Target) -> list[str]:
+    """What a load asks for, in order of the alphabet, with the names of its parameters (moments are the load's own)."""
+    before, slugs = len(standin.seen), tuple(standin.world.organizations)
+    origin = Origin(slugs, standin.token, standin.rest_url, standin.graphql_url)
+    load(origin, target, TABLES, LONG_AGO, sleep=standin.clock.sleep)
+    return sorted(f"{one.method} {one.path} {sorted({*parse_qs(one.query)})}" for one in standin.seen[before:])
+
+
 def small() -> Standin:
-    return Standin(demo(days=16, pipelines=4, builds_per_day=1), budgets=PLENTY)
-
-
-def one_more(standin: Standin) -> None:
-    """The world goes on: a build that is running, and the one before it has ended."""
-    (slug,) = standin.world.organizations
-    life = Life(standin.world, slug)
-    life.build(next(iter(standin.world.organizations[slug].pipelines.values()))["slug"], 2, takes=300)
-    standin.world.advance(200)
-
-
-def requests(standin: Standin, machine: Machine) -> list[str]:
-    """What one load asks for, in order of the alphabet; without moments, which differ by the load."""
-    before = len(standin.seen)
-    machine.load(*TABLES, "-o", next(iter(standin.world.organizations)))
-    return sorted(f"{one.method} {one.path.partition('?')[0]}" for one in standin.seen[before:])
+    return Standin(demo(days=16, pipelines=12, builds_per_day=1), budgets=PLENTY)
 
 
 @pytest.mark.slow
-def test_a_machine_with_nothing_but_the_file_asks_what_one_asks_that_kept_its_folder(tmp_path: Path) -> None:
-    with small() as here, small() as there:
-        kept, asked = Machine(tmp_path / "kept", here), []
-        for number in range(3):
-            fresh = Machine(tmp_path / f"fresh{number}", there)
-            if number:
-                shutil.copy(tmp_path / f"fresh{number - 1}" / "buildkite.duckdb", fresh.folder)
-            asked.append((requests(here, kept), requests(there, fresh)))
-            one_more(here), one_more(there)
-        assert all(one == other for one, other in asked)
-        assert len(asked[0][0]) > len(asked[1][0])
-        (slug,) = there.world.organizations
-        fresh.load(*TABLES, "-o", slug)
-        assert wrong(fresh.folder / "buildkite.duckdb", there.world, slug, ("builds", "jobs", "pipelines")) == []
-        assert {path.name for path in fresh.folder.iterdir() if path.is_dir()} <= {".dlt", ".cache"}
-
-
-@pytest.mark.slow
-def test_a_machine_with_nothing_goes_on_from_postgresql(tmp_path: Path, postgres: Server, dataset: str) -> None:
-    with small() as here, small() as there:
-        kept, asked = Machine(tmp_path / "kept", here), []
-        for number in range(3):
-            fresh = Machine(tmp_path / f"fresh{number}", there, postgres)
-            asked.append((requests(here, kept), requests(there, fresh)))
-            one_more(here), one_more(there)
-        assert all(one == other for one, other in asked)
-        builds = "SELECT id, state FROM {}.builds ORDER BY id"
-        with duckdb.connect(str(kept.folder / "buildkite.duckdb"), read_only=True) as duck:
-            rows = duck.execute(builds.format("ci")).fetchall()
-        with psycopg.connect(postgres.url) as connection:
-            assert connection.execute(builds.format(dataset).encode()).fetchall() == rows
-
-
-@pytest.fixture
-def two() -> Iterator[Standin]:
-    """Two organizations with 200 builds each."""
-    world = empty(organizations=("acme", "beta"))
-    for slug in world.organizations:
-        life, now = Life(world, slug), world.clock.now()
-        life.history(life.pipeline("app"), 200, 2, now - timedelta(days=20), now - timedelta(hours=2))
-    with Standin(world, budgets=PLENTY) as standin:
-        yield standin
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["duckdb", "postgres"])
-def test_schedules_of_two_organizations_on_one_dataset_wait_for_each_other_and_lose_nothing(
-    two: Standin, tmp_path: Path, kind: str, request: pytest.FixtureRequest
+def test_machines_with_nothing_ask_what_one_asks_that_kept_its_folder(
+    tmp_path: Path, postgres: Server, dataset: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At once: the news of one, the history of the other in several loads, and of the first one too."""
-    postgres = request.getfixturevalue("postgres") if kind == "postgres" else None
-    if postgres:
-        request.getfixturevalue("dataset")
-    one = Machine(tmp_path / "one", two, postgres)
-    other = Machine(tmp_path / "other", two, postgres) if postgres else one
-    two.trouble.add("slow", path="/builds", times=None, pieces=2, pause=0.2)
-    told = [
-        one.started(*FEW, "-o", "acme", "--wait", "2m"),
-        other.started(*FEW, "-o", "beta", "--wait", "2m", "--max-requests", "2"),
-        other.started(*FEW, "-o", "acme,beta", "--wait", "2m"),
-    ]
-    codes = [ended(process) for process in told]
-    assert [code for code, _ in codes] in ([0, 0, 0], [0, 3, 0]), codes
-    if not postgres:
-        for slug in ("acme", "beta"):
-            file = one.folder / "buildkite.duckdb"
-            assert wrong(file, two.world, slug, ("builds", "jobs", "pipelines")) == []
-        return
-    counts = "SELECT organization_slug, count(*), count(DISTINCT id) FROM loaded.{} GROUP BY 1 ORDER BY 1"
+    """Each load of these is in a new folder with a new home: of the load before there is the database alone."""
+    kept, server = Target(database=tmp_path / "kept" / "buildkite.duckdb"), Target("postgres", dataset=dataset)
+    with small() as here, small() as there, small() as beyond:
+        for number in range(2):
+            fresh = tmp_path / f"fresh{number}"
+            fresh.mkdir()
+            monkeypatch.chdir(fresh)
+            monkeypatch.setenv("HOME", str(fresh))
+            monkeypatch.setenv("DLT_DATA_DIR", str(fresh / "dlt"))
+            if number:
+                shutil.copy(tmp_path / "fresh0" / "buildkite.duckdb", fresh)
+            mine = asked(here, kept)
+            assert asked(there, Target()) == mine
+            assert asked(beyond, server) == mine
+            left = {str(path.relative_to(fresh)) for path in fresh.rglob("*") if path.is_file()}
+            assert left - {"buildkite.duckdb"} == {path for path in left if path.endswith(".lock")}
+            for standin in (here, there, beyond):
+                standin.world.advance(8 * 3600)  # builds go on, and new ones arrive
+        assert any("finished_from" in one for one in mine), "the second load of each went on from the first"
+        builds = "SELECT id, state, last_seen_at FROM {}.builds ORDER BY id"
+        rows = []
+        for file in (kept.database, fresh / "buildkite.duckdb"):
+            with duckdb.connect(str(file), read_only=True) as duck:
+                rows.append(duck.execute("SET TimeZone = 'UTC'; " + builds.format("ci")).fetchall())
+        with psycopg.connect(postgres.url, options="-c timezone=UTC") as connection:
+            rows.append(connection.execute(builds.format(dataset).encode()).fetchall())
+    assert rows[0] == rows[1] == rows[2]
+    assert len(rows[0]) > 36
+
+
+@pytest.mark.slow
+def test_two_schedules_for_two_organizations_on_one_dataset_wait_for_each_other_and_lose_nothing(
+    tmp_path: Path, postgres: Server, dataset: str
+) -> None:
+    """At once, from two machines: the news of both, and a part of the history of one."""
+    with Standin(demo(days=16, builds_per_day=3, organizations=("acme", "beta")), budgets=PLENTY) as standin:
+        standin.trouble.add("slow", path="/builds", times=None, pieces=2, pause=0.2)
+        told = [
+            started(tmp_path / "one", standin, postgres, "builds", "-o", "acme,beta", "--wait", "2m"),
+            started(
+                tmp_path / "other", standin, postgres, "builds", "-o", "beta", "--wait", "2m", "--max-requests", "2"
+            ),
+        ]
+        said = [(one.communicate(timeout=120)[1], one.returncode) for one in told]
+        assert said in ([("", 0), ("", 0)], [("", 0), ("", 3)])
+        truth = {
+            "builds": [(slug, one) for slug, here in standin.world.organizations.items() for one in here.builds],
+            "jobs": [(slug, job["id"]) for slug, here in standin.world.organizations.items() for _, job in here.jobs()],
+        }
     with psycopg.connect(postgres.url) as connection:
-        for table, number in (("builds", 200), ("jobs", 400), ("pipelines", 1)):
-            rows = connection.execute(counts.format(table).encode()).fetchall()
-            assert rows == [("acme", number, number), ("beta", number, number)]
+        for table, rows in truth.items():
+            found = connection.execute(f"SELECT organization_slug, id FROM {dataset}.{table}".encode()).fetchall()
+            assert sorted(found) == sorted(rows)
+        runs = f"SELECT min(started_at), max(finished_at) FROM {dataset}.sync_runs GROUP BY run_id ORDER BY 1"
+        (_, first_ended), (second_began, _) = connection.execute(runs.encode()).fetchall()
+        assert first_ended <= second_began
+
+
+def test_a_load_waits_for_another_one_of_the_file(command: Command, database: Path) -> None:
+    holding, held = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with alone(Target(database=database)):
+            held.set()
+            holding.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(30)
+    assert command("load", "emojis", "--wait", "0.001m").exit_code == 4
+    threading.Timer(0.5, holding.set).start()
+    assert command("load", "emojis", "--wait", "1m").exit_code == 0
+    holder.join()
+    assert "--wait 'long' is no span" in command("load", "emojis", "--wait", "long").stderr
 
 
 @pytest.fixture
-def target(postgres: Server, dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
-    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", postgres.url)
+def target(dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
     monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
     return Target("postgres", dataset=dataset)
 
