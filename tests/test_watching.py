@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +18,7 @@ import pytest
 from dlt import Pipeline
 from prometheus_client.parser import text_string_to_metric_families
 
+from buildkite_elt import watching
 from buildkite_elt.loads import Target
 from buildkite_elt.metrics import METRICS, PREFIX
 from buildkite_elt.standin import Standin
@@ -154,6 +159,46 @@ def test_a_build_that_verify_found_and_no_load_has_read_is_counted(command: Comm
         connection.execute("UPDATE ci.build_gaps SET number = number + 10000 WHERE rowid < 2")
     command("load", "builds", "--metrics", "m.prom")
     assert samples(Path("m.prom"))["missing_builds", "acme-inc"] == 2
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_load_that_was_asked_to_stop_tells_so_everywhere(
+    command: Command, standin: Standin, database: Path, number: signal.Signals, code: int
+) -> None:
+    standin.trouble.add("slow", path="/emojis", times=None, pieces=2, pause=0.3)
+    pid, over = os.getpid(), threading.Event()
+
+    def stop() -> None:
+        while not over.wait(0.01):
+            if any("/emojis" in one.path for one in standin.seen):
+                os.kill(pid, number)
+                return
+
+    asking = threading.Thread(target=stop)
+    asking.start()
+    try:
+        done = command("load", "emojis", "pipeline_schedules", "--log-format", "json", "--metrics", "m.prom")
+    finally:
+        over.set()
+        asking.join()
+    assert done.exit_code == code
+    assert samples(Path("m.prom"))["load_exit_code",] == code
+    told = [line for line in lines(done.stderr) if line["event"] == "load_ended"]
+    assert [(line["exit_code"], line["level"]) for line in told] == [(code, "ERROR")]
+    assert set(ask(database, "SELECT table_name, outcome FROM ci.sync_runs")) == {
+        ("emojis", "waiting"),
+        ("pipeline_schedules", "waiting"),
+    }
+
+
+def test_the_page_names_every_metric_and_every_event() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "watching.md").read_text(encoding="utf-8")
+    for name, (labels, sentence) in METRICS.items():
+        assert f"| `{PREFIX}{name}` | {', '.join(labels.split())} | {sentence} |" in page
+    told = Path(watching.__file__).read_text(encoding="utf-8")
+    became = {f"table_{what}" for what in ("loaded", "skipped", "failed", "waiting")}
+    events = {*re.findall(r'(?:tell|log)\("(\w+)"', told), *became}
+    assert set(re.findall(r"^\| `(\w+)` \|", page.partition("## Lines")[2], re.MULTILINE)) == events
 
 
 def test_metrics_tell_of_a_load_that_another_one_kept_out(command: Command, database: Path) -> None:
