@@ -125,7 +125,8 @@ def watched(run_id: str, metrics: Path | None = None) -> Iterator[list[Outcome]]
         code = tells.code(outcomes)
     except BaseException as error:
         code = failures.code(error)
-        failures.noted(error, run_id)
+        if outcomes:  # otherwise nothing was asked for, and no table knows the id
+            failures.noted(error, run_id)
         with contextlib.suppress(OSError):  # what ended the load is the worse news
             _ended(load, outcomes, code, metrics)
         raise
