@@ -161,6 +161,23 @@ def test_a_build_that_verify_found_and_no_load_has_read_is_counted(command: Comm
     assert samples(Path("m.prom"))["missing_builds", "acme-inc"] == 2
 
 
+def test_a_load_that_was_interrupted_at_once_does_not_say_that_it_loaded_what_it_had_read(
+    command: Command, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt  # as the second Ctrl-C does
+
+    monkeypatch.setattr(Pipeline, "load", interrupted)
+    done = command("load", "teams", "--log-format", "json", "--metrics", "m.prom")
+    assert done.exit_code == 130
+    told = samples(Path("m.prom"))
+    assert told["rows", "acme-inc", "teams"] > 0
+    assert told["table_loaded", "acme-inc", "teams"] == 0
+    assert ("table_read_timestamp_seconds", "acme-inc", "teams") not in told
+    (failed,) = [line for line in lines(done.stderr) if line["event"] == "table_failed"]
+    assert "interrupted" in failed["reason"]
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_load_that_was_asked_to_stop_tells_so_everywhere(
     command: Command, standin: Standin, database: Path, number: signal.Signals, code: int

@@ -75,7 +75,8 @@ def _usage(run: Run) -> Iterator[Row]:
 
 def _reasons(outcome: Outcome) -> dict[str, tuple[str, str]]:
     """Table -> what became of it and why, where it was not simply loaded."""
-    told = (("waiting", outcome.waiting), ("skipped", outcome.skipped), ("failed", outcome.failed))
+    cut = dict.fromkeys(outcome.unfinished, "The load was interrupted before this was in the database")
+    told = (("failed", cut), ("waiting", outcome.waiting), ("skipped", outcome.skipped), ("failed", outcome.failed))
     return {table: (what, why) for what, tables in told for table, why in tables.items()}
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dlt import Pipeline
 
     from buildkite_ci.budget import Budget, Limits, Spent
-    from buildkite_ci.extract import Run
+    from buildkite_ci.extract import Report, Run
 
 __all__ = ["Busy", "LoadFailed", "Origin", "Outcome", "Target", "load"]
 
@@ -99,6 +99,10 @@ class Outcome:
         if self.failed and not self.rows:
             return 1
         return 3 if self.failed or self.skipped or self.waiting else 0
+
+    def told(self, report: Report) -> None:
+        self.skipped, self.waiting = report.skipped, report.waiting
+        self.failed = {table: str(error) for table, error in report.failed.items()}
 
     def spent(self, budget: Budget) -> None:
         self.spending = budget.spent
@@ -203,15 +207,14 @@ def _organization(
             with contextlib.suppress(OSError):  # another organization's are there, or nothing is
                 target.kept.rmdir()
         except Exception as error:
+            outcome.told(run.report)
             outcome.failed |= dict.fromkeys(outcome.unfinished, redact(str(error)))
             _noted(pipe, run, outcome, began, error)
             raise
         finally:
             outcome.spent(budget)
             outcome.seconds = (datetime.now(UTC) - began).total_seconds()
-        report = run.report
-        outcome.skipped, outcome.waiting = report.skipped, report.waiting
-        outcome.failed = {table: str(error) for table, error in report.failed.items()}
+        outcome.told(run.report)
         outcome.warnings = books.leaving(run, origin.retention, datetime.now(UTC))
         with named(target):
             warehouse.run(pipe, books.of(run, outcome, began))
