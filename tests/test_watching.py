@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
@@ -85,6 +86,17 @@ def test_lines_say_what_was_read_and_what_came_of_it_and_no_token(command: Comma
     (ended,) = [line for line in told if line["event"] == "organization_ended"]
     assert (ended["organization"], ended["requests"]) == ("acme-inc", standin.count().requests)
     assert standin.token not in done.stderr
+
+
+def test_what_a_library_warns_of_is_a_line_too_and_masked(capsys: pytest.CaptureFixture[str]) -> None:
+    watching.lines(True)
+    try:
+        logging.getLogger("some.library").warning("slow %s", "https://x.example/?X-Amz-Signature=canary123&y=1")
+        logging.getLogger("some.library").info("nothing")
+    finally:
+        watching.lines(False)
+    (told,) = lines(capsys.readouterr().err)
+    assert (told["level"], "canary123" in told["event"], "slow https" in told["event"]) == ("WARNING", False, True)
 
 
 def test_without_the_option_nothing_is_logged(command: Command) -> None:

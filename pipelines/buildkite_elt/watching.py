@@ -38,6 +38,16 @@ class Load:
 
 def lines(wanted: bool) -> None:
     """Begin to log in JSON on standard error, warnings of libraries too, or end it."""
+    root = logging.getLogger()
+    for handler in [one for one in root.handlers if one.name == LOG.name]:
+        root.removeHandler(handler)
+    LOG.setLevel(logging.INFO if wanted else logging.NOTSET)
+    logging.captureWarnings(wanted)
+    if wanted:
+        root.addHandler(_handler())
+
+
+def _handler() -> logging.Handler:
     from pythonjsonlogger.json import JsonFormatter
 
     from buildkite_ci.privacy import redact
@@ -46,23 +56,11 @@ def lines(wanted: bool) -> None:
         def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
             return {name: redact(value) if isinstance(value, str) else value for name, value in log_data.items()}
 
-    class Here(logging.StreamHandler[Any]):
-        """Writes to standard error as it is when a line is written."""
-
-        def emit(self, record: logging.LogRecord) -> None:
-            self.setStream(sys.stderr)
-            super().emit(record)
-
-    root = logging.getLogger()
-    for handler in [one for one in root.handlers if one.name == LOG.name]:
-        root.removeHandler(handler)
-    LOG.setLevel(logging.INFO if wanted else logging.NOTSET)
-    if wanted:
-        handler = Here(sys.stderr)
-        handler.name = LOG.name
-        renamed = {"levelname": "level", "message": "event"}
-        handler.setFormatter(Redacted("%(levelname)s%(message)s", rename_fields=renamed, timestamp="time"))
-        root.addHandler(handler)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.name = LOG.name
+    renamed = {"levelname": "level", "message": "event"}
+    handler.setFormatter(Redacted("%(levelname)s%(message)s", rename_fields=renamed, timestamp="time"))
+    return handler
 
 
 def in_lines() -> bool:
