@@ -13,6 +13,7 @@ import pytest
 from filelock import FileLock
 from typer.testing import CliRunner, Result
 
+from buildkite_elt import watching
 from buildkite_elt.cli import app
 from buildkite_elt.standin import Budgets, Standin
 from buildkite_elt.standin.demo import demo
@@ -78,6 +79,7 @@ def environment(standin: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture
-def command(environment: None) -> Command:
+def command(environment: None) -> Iterator[Command]:
     """`command("load", "builds")` -> exit_code, stdout, stderr, of the stand-in's world."""
-    return lambda *words, **more: CliRunner().invoke(app, [str(word) for word in words], **more)
+    yield lambda *words, **more: CliRunner().invoke(app, [str(word) for word in words], **more)
+    watching.lines(False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dlt
 
+from buildkite_ci import warehouse
 from buildkite_ci.catalog import catalog
 from buildkite_ci.resources import hints
 from buildkite_ci.sync import State
@@ -21,18 +22,32 @@ if TYPE_CHECKING:
     from .loads import Outcome
 
 Row = dict[str, Any]
+MISSING = """
+SELECT count(*) AS missing FROM {gaps} AS g WHERE g.organization_slug = %s AND g.found
+AND NOT EXISTS (SELECT 1 FROM {builds} AS b WHERE b.pipeline_id = g.pipeline_id AND b.number = g.number)
+"""
 SOON = timedelta(days=3)
 """Builds that Buildkite will delete within this time are warned of."""
 
 
 def of(run: Run, outcome: Outcome, began: datetime) -> DltSource:
     """A dlt source of the books' rows. `began`: when the load did."""
+    coverage = list(_coverage(run, outcome))
+    for name, found in (("oldest_missing_at", outcome.oldest_missing), ("covered_to", outcome.covered)):
+        found |= {row["table_name"]: datetime.fromisoformat(row[name]) for row in coverage if row.get(name)}
+    missing = warehouse.select(MISSING, {"gaps": "build_gaps", "builds": "builds"}, (outcome.organization,))
+    outcome.missing_builds = missing[0]["missing"] if missing else 0
+    return _source(run, outcome, began, load_coverage=coverage)
+
+
+def failure(run: Run, outcome: Outcome, began: datetime) -> DltSource:
+    """The rows of a load that an error ended; what it covered the next one says."""
+    return _source(run, outcome, began)
+
+
+def _source(run: Run, outcome: Outcome, began: datetime, **more: list[Row]) -> DltSource:
     ended = datetime.now(began.tzinfo)
-    books = {
-        "api_usage": list(_usage(run)),
-        "sync_runs": list(_runs(outcome, began, ended)),
-        "load_coverage": list(_coverage(run, outcome)),
-    }
+    books = {"api_usage": list(_usage(run)), "sync_runs": list(_runs(outcome, began, ended)), **more}
 
     def rows(name: str) -> Iterator[Any]:
         given = {"run_id": outcome.run_id, "organization_slug": outcome.organization, "observed_at": ended.isoformat()}
@@ -60,14 +75,19 @@ def _usage(run: Run) -> Iterator[Row]:
 
 def _reasons(outcome: Outcome) -> dict[str, tuple[str, str]]:
     """Table -> what became of it and why, where it was not simply loaded."""
-    told = (("waiting", outcome.waiting), ("skipped", outcome.skipped), ("failed", outcome.failed))
+    cut = dict.fromkeys(outcome.unfinished, "The load was interrupted before this was in the database")
+    told = (("failed", cut), ("waiting", outcome.waiting), ("skipped", outcome.skipped), ("failed", outcome.failed))
     return {table: (what, why) for what, tables in told for table, why in tables.items()}
 
 
-def _runs(outcome: Outcome, began: datetime, ended: datetime) -> Iterator[Row]:
+def became(outcome: Outcome) -> dict[str, tuple[str, str | None]]:
+    """{table: what became of it, as in sync_runs, and why}, in the order of their names."""
     reasons = _reasons(outcome)
-    for table in sorted(outcome.rows.keys() | reasons.keys()):
-        what, why = reasons.get(table, ("loaded", None))
+    return {table: reasons.get(table, ("loaded", None)) for table in sorted(outcome.rows.keys() | reasons.keys())}
+
+
+def _runs(outcome: Outcome, began: datetime, ended: datetime) -> Iterator[Row]:
+    for table, (what, why) in became(outcome).items():
         times = {"started_at": began.isoformat(), "finished_at": ended.isoformat()}
         yield {"table_name": table, "outcome": what, "reason": why, "rows": outcome.rows.get(table, 0), **times}
 

@@ -15,12 +15,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import __version__
+from . import __version__, failures
 from .loading import load, plan, verify
 from .log_commands import logs
 from .options import DATABASE, DATASET, Database, Dataset, Json, Organization, Seed, TokenFile
 
 DEBUG = "BUILDKITE_ELT_DEBUG"
+INTERRUPTED = ". What was committed stays, and the next load goes on from there"
 
 
 class Sentences(TyperGroup):
@@ -29,10 +30,9 @@ class Sentences(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            code, text = 130, "Interrupted"
-            if ctx.invoked_subcommand in ("load", "demo"):
-                text += ". What was committed stays, and the next load goes on from there"
+        except KeyboardInterrupt as error:
+            loading = ctx.invoked_subcommand in ("load", "demo")
+            code, text = failures.failure(error, INTERRUPTED if loading else "")
         except Exception as error:
             if (
                 os.environ.get(DEBUG)
@@ -40,32 +40,11 @@ class Sentences(TyperGroup):
                 or isinstance(error, BrokenPipeError)
             ):
                 raise
-            code, text = failure(error)
-        from .show import note
+            code, text = failures.failure(error, debug=DEBUG)
+        from .watching import say
 
-        note(text, "red")
+        say(text, code)
         raise typer.Exit(code)
-
-
-def failure(error: Exception) -> tuple[int, str]:
-    """The exit code and the sentence of an error."""
-    from buildkite_ci.errors import BadInput, BuildkiteError
-    from buildkite_ci.privacy import redact
-
-    from .database import DatabaseTrouble
-    from .loads import Busy
-
-    text = redact(str(error)).strip()
-    if isinstance(error, Busy):
-        return 4, text
-    if isinstance(error, BadInput) and not isinstance(error, DatabaseTrouble):
-        return 2, text
-    if isinstance(error, BuildkiteError) or type(error).__module__.endswith("duckdb"):
-        return 1, text
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return 1, f"{where}{error.strerror or text}"
-    return 1, f"Something unexpected happened, {type(error).__name__}: {text}. With {DEBUG}=1 it says where"
 
 
 app = typer.Typer(
@@ -220,17 +199,39 @@ app.add_typer(logs, name="logs")
 
 
 @app.command()
-def status(database: Database = DATABASE, dataset: Dataset = DATASET, json: Json = False) -> None:
-    """Each table of the file: its rows, the newest of them, the last load that wrote into it, and its age."""
-    from . import show
+def status(
+    tables: Annotated[list[str] | None, typer.Argument(help="Only these tables.")] = None,
+    max_age: Annotated[
+        str, typer.Option(help="Exit with 1 where a table was read longer ago: 90m, 2h, 3d. See below.")
+    ] = "",
+    database: Database = DATABASE,
+    dataset: Dataset = DATASET,
+    json: Json = False,
+) -> None:
+    """Each table of the file: its rows, the newest of them, when it was last written and last read, and its age.
+
+    A history in which nothing changed is as old as its last reading. --max-age counts the tables that you name, or
+    else those that each load asks for and some load has read.
+    """
+    from buildkite_ci.catalog import find
+
+    from . import config, show
     from . import status as statuses
 
+    find(tables or ())
+    most = config.age(max_age) if max_age else None
     with statuses.opened(database, dataset) as connection:
-        found, last = statuses.status(connection), statuses.last_load(connection)
+        found, last = statuses.status(connection, wanted=tables or ()), statuses.last_load(connection)
+    old = {} if most is None else statuses.old(found, most, tables or ())
     if json:
-        show.as_json({"database": database, "dataset": dataset, "last_load": last, "tables": found})
+        told = {"database": database, "dataset": dataset, "last_load": last, "tables": found}
+        show.as_json(told | ({} if most is None else {"max_age_seconds": most, "old": old}))
     else:
         statuses.tell(found, last)
+    if old:
+        read = ", ".join(f"{table} ({ago})" for table, ago in old.items())
+        show.note(f"Last read longer than {max_age} ago: {read}. `buildkite-elt load` reads them", "red")
+        raise typer.Exit(1)
 
 
 @app.command()

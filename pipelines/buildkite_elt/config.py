@@ -199,3 +199,11 @@ def since(text: str, now: datetime | None = None, where: str = "--since") -> dat
     if moment > now:
         raise BadInput(f"{where} {text!r} lies in the future: nothing could be loaded")
     return moment
+
+
+def age(text: str, where: str = "--max-age") -> float:
+    """`90m`, `2h`, `3d` or `1w` as seconds."""
+    told = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([mhdw])", text.strip())
+    if not told:
+        raise BadInput(f"{where} {text!r} is no span: say 90m (minutes; h for hours, d for days, w for weeks)")
+    return float(told[1]) * (60 if told[2] == "m" else HOURS[told[2]] * 3600)

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 NO_ERRANDS = "(SELECT NULL AS table_name, NULL AS item_id, NULL AS state, NULL AS finished_at)"
+LAST_ROWS = """
+SELECT table_name, rows FROM sync_runs WHERE organization_slug = ? AND outcome <> 'failed'
+QUALIFY row_number() OVER (PARTITION BY table_name ORDER BY finished_at DESC) = 1
+"""
 OF_JOBS = """
 SELECT count(DISTINCT build_id) FILTER (scope = 'job' AND gone_at IS NULL)
     / (SELECT nullif(count(*), 0) FROM errands WHERE table_name = 'annotations' AND organization_slug = $1)
@@ -81,9 +85,7 @@ def read(
         begun = state(connection, slug)
         known = Known(begun.get("builds", {}), begun)
         if {"api_usage", "sync_runs"} <= there.keys():
-            last = "run_id = (SELECT max_by(run_id, finished_at) FROM sync_runs WHERE table_name = s.table_name)"
-            sql = f"SELECT table_name, rows FROM sync_runs AS s WHERE organization_slug = ? AND {last}"  # noqa: S608
-            known.rows = dict(connection.execute(sql, [slug]).fetchall())
+            known.rows = dict(connection.execute(LAST_ROWS, [slug]).fetchall())
             known.size = dict(
                 connection.execute(
                     "SELECT u.table_name, sum(u.bytes) / sum(s.rows) FROM api_usage AS u "

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import uuid4
 
 import typer
 
@@ -15,9 +17,11 @@ from .options import (
     Database,
     Dataset,
     Json,
+    LogFormat,
     MaxMinutes,
     MaxPoints,
     MaxRequests,
+    Metrics,
     Organization,
     Reserve,
     Since,
@@ -53,6 +57,9 @@ def load(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what it would cost, as plan does.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     json: Json = False,
+    log_format: LogFormat = "text",
+    metrics: Metrics = None,
+    wait: Annotated[str, typer.Option(help="How long to wait for another load of this dataset to end: 30m, 2h.")] = "",
     *,
     chosen: dict[str, Any],
 ) -> None:
@@ -60,24 +67,29 @@ def load(
 
     Exits with 3 where a table was left out, failed, or waits for a later load because of a --max option.
     """
-    from . import choices, config, loads
+    from . import choices, config, loads, watching
     from . import outcomes as tell
     from . import show as screen
 
+    run_id = str(uuid4())
     moment, target = _selected(tables, since), config.target(destination, database, dataset)
     spend = _spend(reserve, max_requests, max_points, max_minutes)
     choice = choices.choices(tables or (), **chosen)
-    with screen.Progress(silent=quiet or json) as progress:
+    telling = watching.progress(run_id, log_format, silent=quiet or json)
+    watched: Any = nullcontext([]) if dry_run else watching.watched(run_id, metrics)
+    with telling as progress, watched as outcomes:
         origin = config.origin(organization or (), token_file, show or (), hash_key_file, sleep=progress.sleep)
         origin = replace(origin, again=again, retention=timedelta(retention) if retention else None, **spend)
         origin = replace(origin, choices=choice)
         if not dry_run:
-            outcomes = loads.load(origin, target, tuple(tables or ()), moment, progress=progress, sleep=progress.sleep)
+            how: Any = {"progress": progress, "sleep": progress.sleep, "run_id": run_id, "outcomes": outcomes}
+            how["wait"] = config.age(wait, "--wait") if wait else 0.0
+            loads.load(origin, target, tuple(tables or ()), moment, **how)
     if dry_run:
         _plan(origin, target, tables, moment, json)
         return
     if json:
-        screen.as_json(tell.document(outcomes))
+        screen.as_json({"run_id": run_id} | tell.document(outcomes))
     else:
         for outcome in outcomes:
             tell.tell(outcome)

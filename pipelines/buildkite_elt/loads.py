@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from buildkite_ci.choice import Choice, Filter
 from buildkite_ci.errors import NotFound, Passing
+from buildkite_ci.privacy import redact
 from buildkite_ci.wire import GRAPHQL_URL, REST_URL
 
 from . import database, warehouse
@@ -27,8 +28,8 @@ from .warehouse import DLT, Busy, LoadFailed, Target, alone, give_back, named, p
 if TYPE_CHECKING:
     from dlt import Pipeline
 
-    from buildkite_ci.budget import Budget, Limits
-    from buildkite_ci.extract import Run
+    from buildkite_ci.budget import Budget, Limits, Spent
+    from buildkite_ci.extract import Report, Run
 
 __all__ = ["Busy", "LoadFailed", "Origin", "Outcome", "Target", "load"]
 
@@ -64,9 +65,12 @@ class Origin:
 
 @dataclass
 class Outcome:
-    """What one organization's load came to. skipped, failed, waiting, warnings: {table: why}.
+    """What one organization's load came to. run_id: the load's. skipped, failed, waiting, warnings: {table: why}.
 
-    reached: builds created since then have been read by this load; share: the part of the way back to `since` that is.
+    unfinished: tables that it had not done with when an error ended it. oldest_missing: {table: when the oldest of what
+    waits was created}; covered: {table: until when every build has been read}; missing_builds: those that `verify`
+    found and that are not here; spending: {API: what was spent}. reached: builds created since then have been read by
+    this load; share: the part of the way back to `since` that is.
     """
 
     organization: str
@@ -76,6 +80,10 @@ class Outcome:
     failed: dict[str, str] = field(default_factory=dict)
     waiting: dict[str, str] = field(default_factory=dict)
     warnings: dict[str, str] = field(default_factory=dict)
+    unfinished: tuple[str, ...] = ()
+    oldest_missing: dict[str, datetime] = field(default_factory=dict)
+    covered: dict[str, datetime] = field(default_factory=dict)
+    missing_builds: int = 0
     reached: datetime | None = None
     share: float = 0.0
     packages: int = 0
@@ -84,6 +92,7 @@ class Outcome:
     refused: int = 0
     seconds: float = 0.0
     waited: float = 0.0
+    spending: dict[str, Spent] = field(default_factory=dict, repr=False)
 
     @property
     def exit_code(self) -> int:
@@ -92,8 +101,13 @@ class Outcome:
             return 1
         return 3 if self.failed or self.skipped or self.waiting else 0
 
+    def told(self, report: Report) -> None:
+        self.skipped, self.waiting = report.skipped, report.waiting
+        self.failed = {table: str(error) for table, error in report.failed.items()}
+
     def spent(self, budget: Budget) -> None:
-        ours = budget.spent.values()
+        self.spending = budget.spent
+        ours = self.spending.values()
         self.requests, self.points = sum(one.requests for one in ours), sum(one.points for one in ours)
         self.refused, self.waited = sum(one.refused for one in ours), sum(one.waited for one in ours)
 
@@ -111,45 +125,59 @@ def load(
     progress: Progress | None = None,
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.monotonic,
+    run_id: str = "",
+    outcomes: list[Outcome] | None = None,
+    wait: float = 0.0,
 ) -> list[Outcome]:
     """Load these tables (for none: those asked for always) of each organization, builds created at or after `since`.
 
-    since: 30 days back for None. sleep, now: a clock in seconds, for tests. Raises Busy at once where another load
-    runs, before any request; KeyboardInterrupt, or SystemExit(143), where it was asked to stop, after what was read
-    is committed; LoadFailed and what errors.py lists otherwise.
+    since: 30 days back for None. sleep, now: a clock in seconds, for tests. run_id: the load's in every table and log,
+    a new UUID if empty. outcomes: a list that each organization's outcome is put into as it begins, for who wants to
+    know what came of it where this raises. wait: seconds to wait for another load of the dataset to end.
+
+    Raises Busy, before any request, where that runs for longer; KeyboardInterrupt, or SystemExit(143), where it was
+    asked to stop, after what was read is committed; LoadFailed and what errors.py lists otherwise.
     """
     from buildkite_ci.catalog import find
 
     find(tables)
     os.environ.update(DLT)
     give_back()
-    with alone(target), Stop(sleep) as stop:
+    with alone(target, wait) as still, Stop(sleep) as stop:
+
+        def watched(*page: Any) -> None:
+            still()
+            if progress:
+                progress(*page)
+
         if target.destination == "duckdb":
             database.prepare(target.database)
         since = since or datetime.now(UTC) - timedelta(days=30)
-        outcomes: list[Outcome] = []
+        outcomes, run_id = [] if outcomes is None else outcomes, run_id or str(uuid.uuid4())
         for slug in origin.organizations:
+            outcome = Outcome(slug, run_id)
+            outcomes.append(outcome)
             try:
-                outcomes.append(_organization(origin, slug, target, tables, since, progress, stop, now))
+                _organization(origin, outcome, target, tables, since, watched, stop, now)
             except (NotFound, Passing) as error:
                 told = NotFound(f"The organization {slug!r}") if isinstance(error, NotFound) else error
                 if len(origin.organizations) == 1:
                     raise told from None
-                outcomes.append(Outcome(slug, failed={"organization": str(told)}))
+                outcome.failed = {"organization": str(told)}
         stop.obey()
         return outcomes
 
 
 def _organization(
     origin: Origin,
-    slug: str,
+    outcome: Outcome,
     target: Target,
     tables: tuple[str, ...],
     since: datetime,
-    progress: Progress | None,
+    progress: Progress,
     stop: Stop,
     now: Callable[[], float],
-) -> Outcome:
+) -> None:
     """One organization: a dlt pipeline of its own, so that its state is nobody else's."""
     from buildkite_ci.budget import Budget, Limits
     from buildkite_ci.extract import Run
@@ -158,20 +186,20 @@ def _organization(
 
     from . import books
 
-    outcome, began = Outcome(slug, str(uuid.uuid4())), datetime.now(UTC)
+    slug, began = outcome.organization, datetime.now(UTC)
     budget = Budget(now, origin.reserve, origin.limits or Limits(), lambda: stop.asked is not None, stop.blocking)
     wire = Wire(origin.token, origin.rest_url, origin.graphql_url, budget=budget, sleep=stop.sleep)
     with wire, pipeline(target, slug) as pipe:
         run = Run(wire, slug, since, Privacy(frozenset(origin.show), origin.hash_key), PACKAGE, forgiving=True)
         run.again, run.choices, run.filter, run.keep = origin.again, origin.choices, origin.filter, target.kept / slug
+        run.run_id = outcome.run_id
 
         def told(table: str, rows: int) -> None:
             outcome.rows[table] = outcome.rows.get(table, 0) + rows
             outcome.seconds = (datetime.now(UTC) - began).total_seconds()
             for begin, end in run.report.spans.values():
                 outcome.reached, outcome.share = begin, (end - begin) / (end - since) if end > since else 1.0
-            if progress:
-                progress(outcome, table, rows, budget)
+            progress(outcome, table, rows, budget)
 
         run.progress = told
         try:
@@ -179,18 +207,33 @@ def _organization(
             shutil.rmtree(run.keep, ignore_errors=True)
             with contextlib.suppress(OSError):  # another organization's are there, or nothing is
                 target.kept.rmdir()
+        except Exception as error:
+            outcome.told(run.report)
+            outcome.failed |= dict.fromkeys(outcome.unfinished, redact(str(error)))
+            _noted(pipe, run, outcome, began, error)
+            raise
         finally:
             outcome.spent(budget)
             outcome.seconds = (datetime.now(UTC) - began).total_seconds()
-        report = run.report
-        outcome.skipped, outcome.waiting = report.skipped, report.waiting
-        outcome.failed = {table: str(error) for table, error in report.failed.items()}
+        outcome.told(run.report)
         outcome.warnings = books.leaving(run, origin.retention, datetime.now(UTC))
         with named(target):
             warehouse.run(pipe, books.of(run, outcome, began))
             if target.destination in ("duckdb", "postgres"):
                 outcome.warnings |= _views(pipe, origin, target)
-    return outcome
+
+
+def _noted(pipe: Pipeline, run: Run, outcome: Outcome, began: datetime, error: Exception) -> None:
+    """Write a failure into the books: now, or, where a package waits since the destination failed, by the next load.
+
+    A first load of an organization that is not there leaves nothing. Whatever fails here is no worse than the failure
+    itself, which is raised."""
+    from . import books
+
+    if isinstance(error, NotFound) and pipe.first_run:
+        return
+    with contextlib.suppress(Exception):
+        warehouse.run(pipe, books.failure(run, outcome, began), later=pipe.has_pending_data)
 
 
 def _views(pipe: Pipeline, origin: Origin, target: Target) -> dict[str, str]:
@@ -215,6 +258,7 @@ def _packages(pipe: Pipeline, run: Run, tables: tuple[str, ...], target: Target,
     lists = tuple(name for name, table in selected.items() if isinstance(table.fetch, Errand))
     windows = tuple(n for n, t in selected.items() if isinstance(t.fetch, Rest) and t.fetch.since)
     first = tuple(name for name in selected if name not in lists)
+    outcome.unfinished = tuple(selected)
     for wanted, again in ((first, windows), (lists, lists)):
         while wanted:
             run.report.more = False
@@ -225,3 +269,4 @@ def _packages(pipe: Pipeline, run: Run, tables: tuple[str, ...], target: Target,
             run.sweep = False
             ended = run.report.failed.keys() | run.report.waiting.keys()
             wanted = tuple(name for name in again if name not in ended) if run.report.more else ()
+            outcome.unfinished = (*wanted, *(lists if again is windows else ()))

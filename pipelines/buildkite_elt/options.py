@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -20,6 +20,12 @@ TokenFile = Annotated[
 Database = Annotated[Path, typer.Option("--database", "-d", help="The DuckDB file.")]
 Dataset = Annotated[str, typer.Option(help="The schema of the tables.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+LogFormat = Annotated[
+    Literal["text", "json"], typer.Option(help="json: a line of JSON on standard error for each thing that happens.")
+]
+Metrics = Annotated[
+    Path | None, typer.Option(help="Write what came of the load to this file, for Prometheus' textfile collector.")
+]
 Seed = Annotated[int, typer.Option(help="Another seed, another made-up organization.")]
 
 Reserve = Annotated[str, typer.Option(help="Part of each rate limit that is left for others.")]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from buildkite_ci.catalog import catalog
 from buildkite_ci.errors import BadInput
 
 from . import show
@@ -49,19 +50,56 @@ def tables(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
     return dict(connection.execute(sql).fetchall())
 
 
-def status(connection: duckdb.DuckDBPyConnection, now: datetime | None = None) -> list[dict[str, Any]]:
-    """A row for each table: `rows` (of a history, those that are current), `newest`, `loaded_at` (the last load that
-    wrote into it: one that found nothing changed does not) and `age_seconds` (since that load)."""
-    now, found = now or datetime.now(UTC), []
-    for name, columns in tables(connection).items():
+def status(
+    connection: duckdb.DuckDBPyConnection, now: datetime | None = None, wanted: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """A row for each table, or each of `wanted`: `rows` (of a history, those that are current), `newest`, `loaded_at`
+    (the last load that wrote into it: one that found nothing changed does not), `read_at` (when it was last read to its
+    end, whether anything had changed or not; of several organizations, the one that it is longest ago of, which then is
+    `organization`) and `age_seconds` (since it was read, or, where no load keeps books, written)."""
+    now, found, there = now or datetime.now(UTC), [], tables(connection)
+    reads = _reads(connection) if "sync_runs" in there else {}
+    for name, columns in there.items():
+        if wanted and name not in wanted:
+            continue
         where = " WHERE _dlt_valid_to IS NULL" if "_dlt_valid_to" in columns else ""
         newest = next((f"max({column})" for column in NEWEST if column in columns), "NULL::TIMESTAMPTZ")
         loaded = "max(_dlt_load_id)" if "_dlt_load_id" in columns else "NULL"
         rows, last, load_id = _one(connection, f"SELECT count(*), {newest}, {loaded} FROM {quoted(name)}{where}")  # noqa: S608
         (loaded_at,) = _one(connection, "SELECT max(inserted_at) FROM _dlt_loads WHERE load_id = ?", load_id)
-        age = (now - loaded_at).total_seconds() if loaded_at else None
-        found.append({"table": name, "rows": rows, "newest": last, "loaded_at": loaded_at, "age_seconds": age})
+        read_at, organization = reads.get(name, (None, None))
+        at = read_at or loaded_at
+        age = (now - at).total_seconds() if at else None
+        one = {"table": name, "rows": rows, "newest": last, "loaded_at": loaded_at, "read_at": read_at}
+        found.append(one | {"age_seconds": age, "organization": organization})
     return found
+
+
+READ = """
+SELECT table_name, min(read_at), CASE WHEN count(*) > 1 THEN arg_min(organization_slug, read_at) END FROM (
+    SELECT table_name, organization_slug, max(finished_at) AS read_at FROM sync_runs
+    WHERE outcome = 'loaded' OR (outcome = 'waiting' AND rows > 0) GROUP BY ALL
+) GROUP BY ALL
+"""
+"""When each table was last read. A load that a budget ended reads what is new and what changed before what is old."""
+
+
+def _reads(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[datetime, str]]:
+    return {table: (at, organization) for table, at, organization in connection.execute(READ).fetchall()}
+
+
+def old(found: list[dict[str, Any]], most: float, named: Collection[str] = ()) -> dict[str, str]:
+    """{table: how old} of those that were read longer than `most` seconds ago: of `named`, those that were never read
+    too; of none, the tables that each load asks for, as far as some load has read them."""
+    ages = {one["table"]: one["age_seconds"] for one in found}
+    where = {one["table"]: f" in {one['organization']}" if one["organization"] else "" for one in found}
+    read = [name for name, table in catalog().items() if table.by_default and ages.get(name) is not None]
+    told = {}
+    for name in named or read or ("builds",):
+        age = ages.get(name)
+        if age is None or age > most:
+            told[name] = "never" if age is None else f"{_ago(age)} ago{where[name]}"
+    return told
 
 
 def last_load(connection: duckdb.DuckDBPyConnection) -> datetime | None:
@@ -77,8 +115,9 @@ def _one(connection: duckdb.DuckDBPyConnection, sql: str, *values: Any) -> tuple
 
 def tell(found: list[dict[str, Any]], last: datetime | None, now: datetime | None = None) -> None:
     """`status` for people."""
-    rows = [[one["table"], one["rows"], one["newest"], one["loaded_at"], _ago(one["age_seconds"])] for one in found]
-    show.table(("table", "rows", "newest (UTC)", "last written (UTC)", "age"), rows)
+    shown = ("table", "rows", "newest", "loaded_at", "read_at")
+    rows = [[*(one[name] for name in shown), _ago(one["age_seconds"])] for one in found]
+    show.table(("table", "rows", "newest (UTC)", "last written (UTC)", "last read (UTC)", "age"), rows)
     if last:
         show.say(f"The last load was done {_ago(((now or datetime.now(UTC)) - last).total_seconds())} ago")
 

@@ -11,7 +11,7 @@ import ctypes
 import hashlib
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -94,8 +94,12 @@ class Target:
 
 
 @contextlib.contextmanager
-def alone(target: Target) -> Iterator[None]:
-    """Hold the lock of a destination and dataset; Busy at once where somebody else does."""
+def alone(target: Target, wait: float = 0.0) -> Iterator[Callable[[], None]]:
+    """Hold the lock of a destination and dataset; Busy where somebody else holds it for longer than `wait` seconds.
+
+    It is a file on this machine, and in PostgreSQL one of the server besides. Gives what is to be called now and then:
+    it raises an error where the lock is no longer ours.
+    """
     import filelock
 
     if target.destination == "duckdb":
@@ -103,16 +107,41 @@ def alone(target: Target) -> Iterator[None]:
     lock = target.work.with_name(f"{target.work.name}.{target.dataset}.lock")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(lock, timeout=0, mode=0o600):
-            yield
+        with filelock.FileLock(lock, timeout=wait, mode=0o600), _on_server(target, wait) as still:
+            yield still
     except filelock.Timeout:
-        raise Busy(
-            f"Another load into {target.dataset} is running (it holds {lock}): wait for it, or stop it"
-        ) from None
+        raise _busy(target, str(lock)) from None
     except OSError as error:
         raise database.DatabaseTrouble(
             f"{lock.parent} cannot be written ({error.strerror}): give another --database"
         ) from error
+
+
+def _busy(target: Target, lock: str) -> Busy:
+    return Busy(
+        f"Another load into {target.dataset} is running (it holds {lock}): wait for it, as --wait does, or stop it"
+    )
+
+
+@contextlib.contextmanager
+def _on_server(target: Target, wait: float) -> Iterator[Callable[[], None]]:
+    """The lock that machines share, where the destination has such: PostgreSQL."""
+    where = _destination(target)
+    if where.destination_type.rpartition(".")[2] != "postgres":
+        yield lambda: None
+        return
+    from dlt.common.schema import Schema
+
+    from . import server_lock
+
+    with contextlib.ExitStack() as stack:
+        with named(target):
+            client = where.client(Schema("buildkite_ci"), where.spec()._bind_dataset_name(target.dataset))
+            try:
+                still = stack.enter_context(server_lock.held(client.sql_client, target.dataset, wait))
+            except server_lock.Taken as taken:
+                raise _busy(target, f"a lock by {taken}") from None
+        yield still
 
 
 @contextlib.contextmanager
@@ -174,8 +203,9 @@ def _finished(pipe: Pipeline) -> bool:
     return True
 
 
-def run(pipe: Pipeline, data: Any = None) -> None:
-    """Extract and load `data`, or what is pending. Where DuckDB has not memory enough for a package, with more."""
+def run(pipe: Pipeline, data: Any = None, later: bool = False) -> None:
+    """Extract and load `data`, or what is pending. Where DuckDB has not memory enough for a package, with more.
+    `later`: leave the data pending."""
     from dlt.pipeline.exceptions import PipelineStepFailed
 
     credentials = pipe.destination.config_params.get("credentials")
@@ -183,6 +213,8 @@ def run(pipe: Pipeline, data: Any = None) -> None:
         if data is not None:
             pipe.extract(data)
             pipe.normalize()
+        if later:
+            return
         with _open(credentials):
             pipe.load() if data is not None else pipe.run()
     except PipelineStepFailed as error:

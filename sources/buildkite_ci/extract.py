@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import shutil
+import uuid
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -81,6 +82,7 @@ class Run:
     all. forgiving: a family that fails is noted in the report and the others go on. sweep: look for what changed.
     again: read what was created since `since` once more, though it is covered. choices: by table, what of it is wanted.
     filter: the pipelines that are asked one by one. keep: where what was read of work lists waits for the warehouse.
+    run_id: the load, a UUID of its own.
     """
 
     wire: Wire
@@ -97,6 +99,7 @@ class Run:
     progress: Callable[[str, int], None] = lambda table, rows: None
     errands_done: dict[str, int] = field(default_factory=dict)
     keep: Path | None = None
+    run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     _listings: dict[str, list[Page]] = field(default_factory=dict)
     _chosen: frozenset[str] | None = None
     _answered: bool = False
@@ -332,6 +335,7 @@ class Run:
             for item in page.items:
                 item["first_seen_at"] = first.get(item["id"], seen)
         given = {"organization_slug": self.organization, "observed_at": page.at.isoformat(), "last_seen_at": seen}
+        given["run_id"] = self.run_id
         return table.read(page.items, given, self.privacy)
 
     def _maybe_held(self, table: Table, items: Iterable[Item]) -> list[str]:

@@ -20,5 +20,6 @@ TABLE = Table(
         col("outcome", "text", "read, or gone where the API did not find it."),
         col("found", "bigint", "How many rows the answer held."),
         col("last_seen_at", "timestamp", "When it was asked."),
+        col("run_id", "text", "The load that asked, as in sync_runs."),
     ),
 )

@@ -1,4 +1,8 @@
-"""Every load and what became of each of its tables, failures included."""
+"""Every load and what became of each of its tables, failures included.
+
+A load that an error ended has a row for each table that it had not done with, as far as the destination can be written:
+otherwise the next load from the same working directory brings them.
+"""
 
 from ..table import Ours, Table, col
 
