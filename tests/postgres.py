@@ -9,10 +9,11 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class Server:
     password: str
     folder: Path
     process: subprocess.Popen[bytes] | None = None
+    stopping: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def url(self) -> str:
@@ -60,10 +62,11 @@ class Server:
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Stop it. SIGINT is a fast shutdown, connections are ended; SIGQUIT an immediate one, as if it had crashed."""
-        if self.process:
-            self.process.send_signal(how)
-            self.process.wait(30)
-            self.process = None
+        with self.stopping:
+            if self.process:
+                self.process.send_signal(how)
+                self.process.wait(30)
+                self.process = None
 
     @property
     def said(self) -> Path:
