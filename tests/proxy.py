@@ -31,8 +31,8 @@ class Proxy:
 
     def reset(self) -> None:
         """Break every connection off, as a firewall does."""
-        while self.open:
-            one = self.open.pop()
+        broken, self.open = self.open, []
+        for one in broken:
             with contextlib.suppress(OSError):
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                 one.shutdown(socket.SHUT_RD)  # whoever reads it wakes up, and closes it

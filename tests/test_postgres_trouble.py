@@ -72,12 +72,13 @@ def test_an_outage_amid_a_load_is_told_and_the_next_load_is_right(
         url = postgres.url.replace(f":{postgres.port}/", f":{way.port}/")
         monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", url)
         assert into(standin, into_postgres, *TABLES).exit_code == 0
-        for nth in range(4 if SCALE == 1 else 40):
+        for nth in range(4 if SCALE == 1 else 20):
             before, crash = builds(standin), nth % 2 == 0
             life.advance(timedelta(hours=8))
             way.at = way.sent + ((20_000, 60_000, 100_000, 150_000)[nth] if nth < 4 else random.randrange(200_000))
             way.do = (lambda: postgres.stop(signal.SIGQUIT)) if crash else way.reset
             outcome = tried(lambda: into(standin, into_postgres, *TABLES))
+            way.at = None
             if crash:
                 postgres.stop()
                 postgres.start()
