@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from buildkite_elt import watching
 from buildkite_elt.cli import app
+from buildkite_elt.loads import Target
 from buildkite_elt.standin import Budgets, Standin
 from buildkite_elt.standin.demo import demo
 
@@ -66,6 +67,19 @@ def postgres() -> Iterator[Server]:
         pytest.skip(MISSING)
     with server() as here:
         yield here
+
+
+@pytest.fixture
+def into_postgres(postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
+    """What dlt needs for loads into that server, and a dataset, which is gone afterwards."""
+    pytest.importorskip("psycopg2", reason="dlt loads into PostgreSQL by psycopg2, which is not here")
+    import psycopg
+
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", postgres.url)
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
+    yield Target("postgres")
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS ci, ci_staging CASCADE")
 
 
 @pytest.fixture

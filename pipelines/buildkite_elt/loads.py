@@ -220,7 +220,7 @@ def _organization(
         with named(target):
             warehouse.run(pipe, books.of(run, outcome, began))
             if target.destination in ("duckdb", "postgres"):
-                outcome.warnings |= _views(pipe, origin, target)
+                outcome.warnings |= _views(pipe, origin, target, stop)
 
 
 def _noted(pipe: Pipeline, run: Run, outcome: Outcome, began: datetime, error: Exception) -> None:
@@ -236,7 +236,7 @@ def _noted(pipe: Pipeline, run: Run, outcome: Outcome, began: datetime, error: E
         warehouse.run(pipe, books.failure(run, outcome, began), later=pipe.has_pending_data)
 
 
-def _views(pipe: Pipeline, origin: Origin, target: Target) -> dict[str, str]:
+def _views(pipe: Pipeline, origin: Origin, target: Target, stop: Stop) -> dict[str, str]:
     """Make the views anew: {view: why it could not be made}."""
     from . import views
 
@@ -244,7 +244,15 @@ def _views(pipe: Pipeline, origin: Origin, target: Target) -> dict[str, str]:
     with named(target), pipe.sql_client() as client:
         dataset = client.dataset_name
         there = [name for (name,) in client.execute_sql(tables, dataset) or ()]
-        failed = views.create(client.execute_sql, dataset, there, origin.views, target.destination)
+        if target.destination == "postgres":
+            from . import postgres
+
+            try:
+                failed = postgres.make_views(client.native_connection, dataset, there, origin.views, stop.sleep)
+            except postgres.Held as error:
+                return {"views": str(error)}
+        else:
+            failed = views.create(client.execute_sql, dataset, there, origin.views)
     return {name: f"The view {name} could not be made: {why}" for name, why in failed.items()}
 
 

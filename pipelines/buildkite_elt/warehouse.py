@@ -185,13 +185,17 @@ def _made(target: Target, slug: str, where: Any) -> Pipeline:
 
 def _finished(pipe: Pipeline) -> bool:
     """Load what an earlier load left pending. False where a killed load was in the middle of a package (dlt would load
-    its staging table twice, which a history cannot tell from two rows), or left files that dlt cannot go on from: then
+    its staging table twice, which a history cannot tell from two rows), where a server's connection broke amid a file
+    (it may have been committed, and could not be again), or where there are files that dlt cannot go on from: then
     these are to be dropped, and what the destination's own state does not cover is read again."""
     from dlt.common.storages.exceptions import StorageException
     from dlt.pipeline.exceptions import PipelineStepFailed
 
-    packages = (pipe.get_load_package_info(one) for one in pipe.list_normalized_load_packages())
-    if any(package.jobs["started_jobs"] for package in packages):
+    packages = [pipe.get_load_package_info(one).jobs for one in pipe.list_normalized_load_packages()]
+    if any(jobs["started_jobs"] for jobs in packages):
+        return False
+    served = pipe.destination.destination_name != "duckdb"
+    if served and any(job.job_file_info.retry_count for jobs in packages for job in jobs["new_jobs"]):
         return False
     try:
         if pipe.has_pending_data:
@@ -248,6 +252,10 @@ def _destination(target: Target) -> Any:
         settings = {"memory_limit": MEMORY}
         return Duck(DuckDbCredentials(str(target.database), global_config=settings), destination_name="duckdb")
     try:
+        if target.destination == "postgres":
+            from .postgres import Postgres
+
+            return Postgres(destination_name="postgres")
         return Destination.from_reference(target.destination)
     except (DestinationException, ImportError, ValueError):
         raise BadInput(f"dlt knows no destination {target.destination!r}: try duckdb or postgres") from None
@@ -283,15 +291,24 @@ def _sentence(error: BaseException, target: Target) -> str:
     while deepest.__cause__ or deepest.__context__:
         deepest = deepest.__cause__ or deepest.__context__ or deepest
     first = (str(deepest).strip() or type(deepest).__name__).splitlines()[0]
-    if "No space left" in str(error) or "No space left" in first:
-        return "The disk is full. What was committed stays; free some space and load again, nothing is lost"
     where = str(target.database) if target.destination == "duckdb" else target.destination
+    if "No space left" in str(error) or "No space left" in first:
+        here = target.destination == "duckdb" or isinstance(deepest, OSError)
+        disk = "The disk" if here else f"The disk of {where}"
+        return f"{disk} is full. What was committed stays; free some space and load again, nothing is lost"
     if isinstance(deepest, ConfigFieldMissingException):
         told = f"[destination.{target.destination}.credentials] in .dlt/secrets.toml"
-        return f"dlt lacks the settings of {where}: put them under {told}, or into its environment variables"
+        return (
+            f"dlt lacks {', '.join(deepest.fields)} of {where}: put it under {told}, or into its environment variables"
+        )
     if isinstance(deepest, MissingDependencyException):
         return f"{where} needs packages that are not here: pip install 'dlt[{target.destination}]'"
-    return f"Loading into {where} failed: {first}. What was committed stays, and the next load goes on from there"
+    hint = ""
+    if target.destination == "postgres":
+        from . import postgres
+
+        hint = postgres.hint(str(error) + first, target.dataset)
+    return f"Loading into {where} failed: {first}. {hint}What was committed stays, and the next load goes on from there"
 
 
 def retire_empty(pipe: Pipeline, report: Report, slug: str) -> None:
