@@ -126,8 +126,10 @@ def _busy(target: Target, lock: str) -> Busy:
 @contextlib.contextmanager
 def _on_server(target: Target, wait: float) -> Iterator[Callable[[], None]]:
     """The lock that machines share, where the destination has such: PostgreSQL."""
+    import dlt
+
     where = _destination(target)
-    if where.destination_type.rpartition(".")[2] != "postgres":
+    if not isinstance(where, dlt.destinations.postgres):
         yield lambda: None
         return
     from dlt.common.schema import Schema
