@@ -40,9 +40,11 @@ class Proxy:
     def count(self, part: bytes) -> None:
         with self.lock:
             self.sent += len(part)
-            if self.at is not None and self.sent >= self.at:
+            now = self.at is not None and self.sent >= self.at
+            if now:
                 self.at = None
-                self.do()
+        if now:
+            self.do()  # the others go on: a server that stops waits for whoever is half connected
 
     def accept(self) -> None:
         with contextlib.suppress(OSError):
