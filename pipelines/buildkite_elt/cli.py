@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import __version__, failures
-from .loading import load, plan, verify
+from .loading import load, plan, restore, verify
 from .log_commands import logs
 from .options import DATABASE, DATASET, Database, Dataset, Json, Organization, Seed, TokenFile
 
@@ -193,7 +193,7 @@ def views(
         view_docs.tell(name)
 
 
-for command in (load, plan, verify):
+for command in (load, plan, verify, restore):
     app.command()(command)
 app.add_typer(logs, name="logs")
 
@@ -293,17 +293,22 @@ def sql(
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
     parquet: Annotated[Path | None, typer.Option(help="Write the rows of one SELECT to this Parquet file.")] = None,
+    lake: Annotated[bool, typer.Option("--lake", help="Ask the lake's files in place, and not the file.")] = False,
 ) -> None:
     """Ask the file in SQL, read-only; tables and views go by their bare names."""
+    from . import config, stop
+    from . import lake as lakes
     from . import status as statuses
-    from . import stop
 
     if json + csv + bool(parquet) > 1:
         raise typer.BadParameter("--json, --csv and --parquet exclude each other")
     text = sys.stdin.read() if query == "-" else Path(query).read_text("utf-8") if query.endswith(".sql") else query
     if not text.strip():
         raise typer.BadParameter("there is no SQL in it")
-    with statuses.opened(database, dataset) as connection, stop.interrupting(connection):
+    asked = (
+        lakes.session(config.target("filesystem", database, dataset)) if lake else statuses.opened(database, dataset)
+    )
+    with asked as connection, stop.interrupting(connection):
         if parquet:
             statuses.write(connection, text, parquet)
             return

@@ -20,6 +20,7 @@ from buildkite_ci.privacy import SHOWABLE
 from buildkite_ci.times import instant
 from buildkite_ci.wire import GRAPHQL_URL, REST_URL, Wire
 
+from . import lake
 from .loads import Origin, Target
 
 SECTION = ("sources", "buildkite_ci")
@@ -148,20 +149,26 @@ def _only(found: list[str]) -> list[str]:
     return found
 
 
-def target(destination: str, database: Path, dataset: str) -> Target:
-    """Where rows go."""
+def target(destination: str, database: Path, dataset: str, table_format: str = "") -> Target:
+    """Where rows go: for `filesystem`, into the DuckDB file and a copy of it in that format, Parquet unless told."""
     import dlt.destinations
 
     if "." not in destination:
         _among(destination, dlt.destinations.__all__, "--destination")
     if not DATASET.fullmatch(dataset):
         raise BadInput(f"--dataset {dataset!r} is no name for one: small letters, digits and single underscores")
-    if destination == "duckdb" and database.stem == dataset:
+    if destination in ("duckdb", "filesystem") and database.stem == dataset:
         raise BadInput(
             f"The file {database.name} and the dataset {dataset!r} may not have the same name, since DuckDB could not "
             f"tell which is meant by {dataset}.builds: give another --dataset or --database"
         )
-    return Target(destination, database.expanduser(), dataset)
+    if destination != "filesystem":
+        if table_format:
+            raise BadInput("--table-format is of a lake: say --destination filesystem, too")
+        return Target(destination, database.expanduser(), dataset)
+    table_format = table_format or "parquet"
+    lake.needed(table_format)
+    return Target("duckdb", database.expanduser(), dataset, table_format)
 
 
 def _among(name: str, known: Sequence[str], option: str) -> None:

@@ -11,6 +11,8 @@ from uuid import uuid4
 
 import typer
 
+from buildkite_ci.errors import BadInput
+
 from .options import (
     DATABASE,
     DATASET,
@@ -25,6 +27,7 @@ from .options import (
     Organization,
     Reserve,
     Since,
+    TableFormat,
     Tables,
     TokenFile,
     choosing,
@@ -37,7 +40,10 @@ def load(
     since: Since = "30d",
     organization: Organization = None,
     token_file: TokenFile = None,
-    destination: Annotated[str, typer.Option(help="duckdb, or another of dlt's.")] = "duckdb",
+    destination: Annotated[
+        str, typer.Option(help="duckdb, another of dlt's, or filesystem: the DuckDB file and a lake that is its copy.")
+    ] = "duckdb",
+    table_format: TableFormat = "",
     database: Database = DATABASE,
     dataset: Dataset = DATASET,
     show: Annotated[
@@ -72,7 +78,7 @@ def load(
     from . import show as screen
 
     run_id = str(uuid4())
-    moment, target = _selected(tables, since), config.target(destination, database, dataset)
+    moment, target = _selected(tables, since), config.target(destination, database, dataset, table_format)
     spend = _spend(reserve, max_requests, max_points, max_minutes)
     choice = choices.choices(tables or (), **chosen)
     telling = watching.progress(run_id, log_format, silent=quiet or json)
@@ -157,6 +163,21 @@ def _plan(origin: Any, target: Any, tables: list[str] | None, since: Any, json: 
     else:
         for one in found:
             plans.tell(one)
+
+
+def restore(database: Database = DATABASE, dataset: Dataset = DATASET, table_format: TableFormat = "") -> None:
+    """The DuckDB file with all its views, from the lake that `load --destination filesystem` keeps."""
+    from . import config, lake, show
+    from .warehouse import alone
+
+    target = config.target("filesystem", database, dataset, table_format)
+    if target.database.exists():
+        raise BadInput(f"{target.database} is there already: move it away, or give another --database")
+    with alone(target), lake.told(target):
+        made = lake.restore(target)
+    if not made:
+        raise BadInput("The lake is empty: `buildkite-elt load --destination filesystem` publishes into it")
+    show.say(f"{target.database} holds what the lake does")
 
 
 def verify(

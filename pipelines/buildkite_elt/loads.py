@@ -21,7 +21,7 @@ from buildkite_ci.errors import NotFound, Passing
 from buildkite_ci.privacy import redact
 from buildkite_ci.wire import GRAPHQL_URL, REST_URL
 
-from . import database, warehouse
+from . import database, lake, warehouse
 from .stop import Stop
 from .warehouse import DLT, Busy, LoadFailed, Target, alone, give_back, named, pipeline, retire_empty
 
@@ -36,6 +36,10 @@ __all__ = ["Busy", "LoadFailed", "Origin", "Outcome", "Target", "load"]
 PACKAGE = 123_000
 """Builds and jobs in one load package, and a page more: what a crash costs at most, a minute of the API's pace or so.
 It is a row group of DuckDB's, which is written once; of less, a part is written again with the next package."""
+
+
+VIEWED = ("duckdb", "ducklake", "postgres")
+"""Destinations that get the views."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ class Outcome:
     unfinished: tables that it had not done with when an error ended it. oldest_missing: {table: when the oldest of what
     waits was created}; covered: {table: until when every build has been read}; missing_builds: those that `verify`
     found and that are not here; spending: {API: what was spent}. reached: builds created since then have been read by
-    this load; share: the part of the way back to `since` that is.
+    this load; share: the part of the way back to `since` that is. published: {table: rows written into the lake}; with
+    the last organization, for all of them.
     """
 
     organization: str
@@ -93,6 +98,7 @@ class Outcome:
     seconds: float = 0.0
     waited: float = 0.0
     spending: dict[str, Spent] = field(default_factory=dict, repr=False)
+    published: dict[str, int] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -143,7 +149,7 @@ def load(
     find(tables)
     os.environ.update(DLT)
     give_back()
-    with alone(target, wait) as still, Stop(sleep) as stop:
+    with alone(target, wait) as still, Stop(sleep) as stop, lake.copied(target) as published:
 
         def watched(*page: Any) -> None:
             still()
@@ -165,6 +171,7 @@ def load(
                     raise told from None
                 outcome.failed = {"organization": str(told)}
         stop.obey()
+        outcomes[-1].published = published
         return outcomes
 
 
@@ -219,7 +226,7 @@ def _organization(
         outcome.warnings = books.leaving(run, origin.retention, datetime.now(UTC))
         with named(target):
             warehouse.run(pipe, books.of(run, outcome, began))
-            if target.destination in ("duckdb", "postgres"):
+            if target.destination in VIEWED:
                 outcome.warnings |= _views(pipe, origin, target, stop)
 
 

@@ -19,6 +19,7 @@ TokenFile = Annotated[
 ]
 Database = Annotated[Path, typer.Option("--database", "-d", help="The DuckDB file.")]
 Dataset = Annotated[str, typer.Option(help="The schema of the tables.")]
+TableFormat = Annotated[str, typer.Option(help="Of a lake: parquet (as is unless told), delta or iceberg.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 LogFormat = Annotated[
     Literal["text", "json"], typer.Option(help="json: a line of JSON on standard error for each thing that happens.")

@@ -74,6 +74,9 @@ def tell(outcome: Outcome) -> None:
         f"{sum(outcome.rows.values()):,} rows in {len(rows)} tables; {outcome.requests:,} requests, "
         f"{outcome.points:,} GraphQL points, {outcome.refused:,} answers 429; {outcome.seconds:.1f} s{waited}"
     )
+    if outcome.published:
+        rows_of = f"{sum(outcome.published.values()):,} rows of {len(outcome.published)} tables"
+        show.say(f"Published what changed into the lake: {rows_of} were written")
 
 
 def _family(name: str) -> str:

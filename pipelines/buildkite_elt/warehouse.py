@@ -72,11 +72,15 @@ class LoadFailed(BuildkiteError):
 
 @dataclass(frozen=True)
 class Target:
-    """Where rows go. `database` is the DuckDB file; other destinations take their settings from dlt's configuration."""
+    """Where rows go. `database` is the DuckDB file; other destinations take their settings from dlt's configuration.
+
+    lake: the table format of a copy of that file, by dlt's settings of the destination filesystem; "" for none.
+    """
 
     destination: str = "duckdb"
     database: Path = Path("buildkite.duckdb")
     dataset: str = "ci"
+    lake: str = ""
 
     @property
     def work(self) -> Path:
@@ -157,7 +161,8 @@ def pipeline(target: Target, slug: str) -> Iterator[Pipeline]:
     if not {"delete-insert", "scd2"} <= set(where.capabilities().supported_merge_strategies or ()):
         raise BadInput(
             f"The destination {target.destination} cannot replace rows that changed, so they would be there twice: "
-            "use duckdb, postgres, or another SQL warehouse that dlt merges into"
+            "use duckdb, postgres, another SQL warehouse that dlt merges into, or --destination filesystem, which "
+            "keeps a copy of the DuckDB file as Parquet, Delta or Iceberg"
         )
     with named(target):
         pipe = _made(target, slug, where)

@@ -1,0 +1,158 @@
+"""Each destination through the same course, as Markdown: `PYTHONPATH=tests python -m bench.destinations`.
+
+A first load, a second one with nothing new, and one after half a day in which builds went on, were retried and ended,
+and a team got another description; before it the DuckDB file of a lake is taken away. What is there then is compared,
+row by row and field by field, with the world that the stand-in served; of a lake, as it is restored from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg
+import pytest
+
+import lakes
+import postgres as server
+import truth
+from buildkite_ci.catalog import catalog
+from buildkite_elt import lake
+from buildkite_elt.loads import Origin, Target, load
+from buildkite_elt.standin import Budgets, Standin, World
+from buildkite_elt.standin.demo import demo
+
+from .told import machine
+
+FREE = Budgets(rest=10**6, rest_user=10**6, graphql=10**6, graphql_user=10**6)
+OLD = datetime(2020, 1, 1, tzinfo=UTC)
+TABLES = (*(name for name, table in catalog().items() if table.by_default), "job_logs")
+PAGE = """# Benchmarks: destinations
+
+<!-- written by make bench-destinations -->
+
+The local Buildkite's small organization goes through the same course into each destination: a first load, a second one
+with nothing new, and a third after twelve hours in which builds went on, ended and were retried, and a team got
+another description. Before the third one the DuckDB file of a lake is taken away. Then every row and field of twelve
+tables is compared with what Buildkite has, of a lake after it was restored once more. Seconds include publishing; S3
+is moto, a server on the same machine.
+
+{table}
+
+{machine}
+"""
+HEADER = """| destination | first load | second load | late update, s | rows right | history | views | all, s |
+|---|---|---|---|---|---|---|---|"""
+VIEWS = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'ci' AND table_type = 'VIEW'"
+CHANGED = "Another description"
+VERSIONS = f"SELECT count(*) FROM ci.teams WHERE id IN (SELECT id FROM ci.teams WHERE description = '{CHANGED}')"  # noqa: S608
+Reader = Callable[[], tuple[Path | str, Callable[[str], int]]]
+"""What reads a destination afterwards: where tests/truth.py finds it, and the number that a query of it gives."""
+
+
+@contextmanager
+def at_postgres(patch: pytest.MonkeyPatch, folder: Path) -> Iterator[tuple[Target, Reader]]:
+    """A new server: the target, and what reads it."""
+    patch.setenv("DLT_DATA_DIR", str(folder / "dlt"))
+    with server.server() as here:
+        patch.setenv("DESTINATION__POSTGRES__CREDENTIALS", here.url)
+
+        def number(sql: str) -> int:
+            with psycopg.connect(here.url) as connection:
+                return int(connection.execute(sql.encode()).fetchall()[0][0])
+
+        yield Target("postgres"), lambda: (here.url, number)
+
+
+@contextmanager
+def at_file(
+    patch: pytest.MonkeyPatch, folder: Path, table_format: str = "", *, s3: bool = False
+) -> Iterator[tuple[Target, Reader]]:
+    """A DuckDB file, alone or with a lake in a folder or at an S3 server: the target, and what reads it."""
+    target = Target(database=folder / "buildkite.duckdb", lake=table_format)
+
+    def number(sql: str) -> int:
+        with duckdb.connect(str(target.database), read_only=True) as file:
+            return int(file.execute(sql).fetchall()[0][0])
+
+    def read() -> tuple[Path, Callable[[str], int]]:
+        if table_format:
+            target.database.unlink()
+            lake.restore(target)
+        return target.database, number
+
+    with ExitStack() as stack:
+        if s3:
+            stack.enter_context(lakes.s3(patch))
+        else:
+            patch.setenv(f"{lakes.SETTINGS}__BUCKET_URL", str(folder / "lake"))
+        yield target, read
+
+
+DESTINATIONS: dict[str, Callable[[pytest.MonkeyPatch, Path], Any]] = {
+    "duckdb": at_file,
+    "postgres": at_postgres,
+    **{f"{one}, folder": partial(at_file, table_format=one) for one in lake.FORMATS},
+    **{f"{one}, S3": partial(at_file, table_format=one, s3=True) for one in lake.FORMATS},
+}
+
+
+def course(name: str) -> str:
+    """A line of the table. Raises AssertionError where a load did not do all that was asked."""
+    began = time.perf_counter()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        pytest.MonkeyPatch.context() as patch,
+        DESTINATIONS[name](patch, Path(folder)) as (target, read),
+        Standin(demo(days=16, pipelines=12, builds_per_day=3), budgets=FREE) as standin,
+    ):
+        origin = Origin(("acme-inc",), standin.token, standin.rest_url, standin.graphql_url)
+        told: list[str] = []
+        for turn in range(3):
+            if turn == 2:
+                go_on(standin.world)
+                if target.lake:
+                    target.database.unlink()
+            asked, since = len(standin.seen), time.perf_counter()
+            (outcome,) = load(origin, target, TABLES, OLD, sleep=standin.clock.sleep)
+            assert (outcome.exit_code, outcome.warnings) == (0, {}), outcome
+            requests = f", {len(standin.seen) - asked} requests" if turn < 2 else ""
+            told.append(f"{time.perf_counter() - since:.1f}{' s' if requests else ''}{requests}")
+        where, number = read()
+        found, made, versions = truth.wrong(where, standin.world, "acme-inc"), number(VIEWS), number(VERSIONS)
+    seconds = time.perf_counter() - began
+    same = "all" if not found else f"{len(found)} differ: {found[0]}"
+    changed = "both versions" if versions == 2 else f"{versions} versions of 2"
+    return f"| {name} | {' | '.join(told)} | {same} | {changed} | {made} | {seconds:.0f} |"
+
+
+def go_on(world: World) -> None:
+    """Half a day, and a change of a team that makes a new version of its row."""
+    world.advance(timedelta(hours=12))
+    with world.lock:
+        next(iter(world.organizations["acme-inc"].teams.values()))["description"] = CHANGED
+
+
+def main() -> None:
+    """Print the page."""
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("--date", required=True)
+    words.add_argument("names", nargs="*", help=", ".join(DESTINATIONS))
+    given = words.parse_args()
+    lines = [HEADER, *(course(name) for name in given.names or DESTINATIONS)]
+    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+    sys.stdout.write(PAGE.format(table="\n".join(lines), machine=machine(given.date, load)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Two loads by dlt's own destination ducklake, in the environment of test_ducklake.py; prints what is there then.
+
+python ducklake_loads.py CATALOG FOLDER
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dlt
+import duckdb_extension_ducklake  # type: ignore[import-not-found]
+import duckdb_extension_postgres_scanner  # type: ignore[import-not-found]
+
+import truth
+from buildkite_elt.loads import Origin, Target, load
+from buildkite_elt.standin import Budgets, Standin
+from buildkite_elt.standin.demo import demo
+
+FREE = Budgets(rest=10**6, rest_user=10**6, graphql=10**6, graphql_user=10**6)
+TABLES = ("builds", "jobs", "teams")
+LAKE = "DESTINATION__DUCKLAKE__CREDENTIALS"
+
+
+def settings(catalog: str, folder: Path) -> None:
+    """dlt's, with the extensions that the wheels brought."""
+    wheels = duckdb_extension_ducklake, duckdb_extension_postgres_scanner
+    files = [next(Path(one.__file__).parent.rglob("*.duckdb_extension")) for one in wheels]
+    os.environ[f"{LAKE}__EXTENSIONS"] = json.dumps([f"'{file}'" for file in files])
+    os.environ[f"{LAKE}__CATALOG"], os.environ[f"{LAKE}__STORAGE__BUCKET_URL"] = catalog, str(folder / "files")
+    os.environ["DLT_DATA_DIR"] = str(folder / "dlt")
+
+
+def copied(file: Path) -> tuple[int, int]:
+    """The lake's tables in a DuckDB file; the number of its views, and of the versions of the team that changed."""
+    pipe = dlt.pipeline("copy", destination="ducklake", dataset_name="ci", pipelines_dir=str(file.parent / "copy"))
+    with pipe.sql_client() as client:
+        lake = client.native_connection
+        lake.execute(f"ATTACH '{file}' AS copied; CREATE SCHEMA copied.ci")
+        for table in TABLES:
+            lake.execute(f"CREATE TABLE copied.ci.{table} AS FROM {client.make_qualified_table_name(table)}")
+        views = "SELECT count(*) FROM duckdb_views() WHERE schema_name = 'ci'"
+        teams = client.make_qualified_table_name("teams")
+        versions = f"SELECT count(*) FROM {teams} WHERE id IN (SELECT id FROM {teams} WHERE description = 'Changed')"
+        found = [lake.execute(sql).fetchall()[0][0] for sql in (views, versions)]
+        lake.execute("DETACH copied")
+    return found[0], found[1]
+
+
+def main() -> None:
+    folder = Path(sys.argv[2])
+    settings(sys.argv[1], folder)
+    rows = []
+    with Standin(demo(days=16, pipelines=12, builds_per_day=1), budgets=FREE) as standin:
+        origin = Origin(("acme-inc",), standin.token, standin.rest_url, standin.graphql_url)
+        for turn in range(2):
+            if turn == 1:
+                standin.world.advance(timedelta(hours=12))
+                next(iter(standin.world.organizations["acme-inc"].teams.values()))["description"] = "Changed"
+            since = datetime(2020, 1, 1, tzinfo=UTC)
+            (outcome,) = load(origin, Target("ducklake"), TABLES, since, sleep=standin.clock.sleep)
+            assert outcome.exit_code == 0, outcome
+            rows.append(outcome.rows["builds"])
+        views, versions = copied(folder / "copied.duckdb")
+        wrong = truth.wrong(folder / "copied.duckdb", standin.world, "acme-inc", TABLES)
+    sys.stdout.write(
+        json.dumps({"wrong": wrong, "views": views, "versions": versions, "rows": rows, "not": outcome.warnings})
+    )
+
+
+if __name__ == "__main__":
+    main()
