@@ -158,13 +158,15 @@ def _same(column: str, kind: str) -> str:
     return f"(({one} IS NULL AND {other} IS NULL) OR coalesce({near}, FALSE))"
 
 
-def compared(python: Path, folder: Path, jobs: int, lines: int, memory: str) -> tuple[spark_rows.Made, str, dict[str, Answer]]:
+def compared(
+    python: Path, folder: Path, jobs: int, lines: int, memory: str
+) -> tuple[spark_rows.Made, str, dict[str, Answer]]:
     """What was made, Spark's version, and the answers by view. folder: for files, the answers among them."""
     answers = folder / "answers"
     shutil.rmtree(answers, ignore_errors=True)
     answers.mkdir(parents=True)
     with duckdb.connect(str(answers / "answers.duckdb")) as connection:
-        connection.execute("SET memory_limit = '4GB'; SET preserve_insertion_order = FALSE")
+        connection.execute("SET TimeZone = 'UTC'; SET memory_limit = '4GB'; SET preserve_insertion_order = FALSE")
         made = spark_rows.make(connection, folder / "tables", jobs, lines)
         here = in_duckdb(connection, folder / "tables", answers)
         told = in_spark(python, folder / "tables", answers, memory)
@@ -218,11 +220,12 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=40, help="of log, a job")
     parser.add_argument("--memory", default="4g", help="of Spark's driver")
     parser.add_argument("--python", type=Path, help="that has PySpark; one is installed unless told")
+    parser.add_argument("--folder", type=Path, help="where the files stay, and are found by the next run")
     parser.add_argument("--date", default="today")
     told = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         python = told.python or environment(Path(folder, "environment"))
-        made, version, found = compared(python, Path(folder), told.jobs, told.lines, told.memory)
+        made, version, found = compared(python, told.folder or Path(folder), told.jobs, told.lines, told.memory)
     sys.stdout.write(page(made, version, found, told.date))
     sys.exit(any(answer.different or not answer.rows for answer in found.values()))
 

@@ -97,7 +97,7 @@ POSTGRES: dict[type[exp.Expr], Callable[[exp.Expr], exp.Expr]] = {
 def inlined(over: exp.Expr) -> exp.Expr:
     """A window that is named after the FROM, written where it is used: few engines let a frame be added to a name."""
     select = over.find_ancestor(exp.Select)
-    named = {one.name: one for one in (select.args.get("windows") or [] if select else [])}
+    named: dict[str, exp.Expr] = {one.name: one for one in (select.args.get("windows") or [] if select else [])}
     if name := over.args.get("alias"):
         for part in ("partition_by", "order", "spec"):
             if (found := named[name.name].args.get(part)) and not over.args.get(part):
@@ -138,7 +138,7 @@ def seconds(text: str) -> Callable[[exp.Expr], exp.Expr]:
     """Seconds since 1970 with their fractions, as DuckDB's epoch; `x` in the text is the moment."""
 
     def rule(node: exp.Expr) -> exp.Expr:
-        told = exp.maybe_parse(text, dialect=None)
+        told: exp.Expr = exp.maybe_parse(text)
         return exp.Paren(this=told.transform(lambda one: node.this if one == exp.column("x") else one))
 
     return rule
@@ -146,6 +146,7 @@ def seconds(text: str) -> Callable[[exp.Expr], exp.Expr]:
 
 def either(node: exp.Expr) -> exp.Expr:
     """greatest and least, which DuckDB takes of what is not null."""
+    made: exp.Expr
     made, *others = [node.this, *node.expressions]
     for other in others:
         pair = type(node)(this=made, expressions=[other])
@@ -155,7 +156,7 @@ def either(node: exp.Expr) -> exp.Expr:
 
 def filtered(node: exp.Expr) -> exp.Expr:
     """FILTER as CASE inside of the aggregate."""
-    call = node.this.copy()
+    call: exp.Expr = node.this.copy()
     counted = exp.Literal.number(1) if isinstance(call.this, exp.Star) else call.this
     call.set("this", exp.Case().when(node.expression.this, counted))
     return call
@@ -164,7 +165,8 @@ def filtered(node: exp.Expr) -> exp.Expr:
 def same(node: exp.Expr) -> exp.Expr:
     """IS NOT DISTINCT FROM."""
     one, other = node.this, node.expression
-    return exp.paren(exp.or_(one.eq(other), exp.and_(one.is_(exp.null()), other.is_(exp.null()))))
+    found: exp.Expr = exp.paren(exp.or_(one.eq(other), exp.and_(one.is_(exp.null()), other.is_(exp.null()))))
+    return found
 
 
 def unhinted(cte: exp.Expr) -> exp.Expr:
