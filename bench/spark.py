@@ -1,8 +1,8 @@
 """The nine most asked views in Apache Spark and in DuckDB, over the same Parquet files: `python -m bench.spark`.
 
 Files of five million jobs and two hundred million log lines are made, both answer, and every row is held against the
-other's; the page, as Markdown, goes to standard output. Spark needs Java 17 or newer, and is installed from uv.lock into
-an environment of its own.
+other's; the page, as Markdown, goes to standard output. Spark needs Java 17 or newer, and is installed from uv.lock
+into an environment of its own.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ NINE = {
     "L1": "build_log_lines",
     "Q2": "load_costs",
 }
-"""The questions that are asked most often and in most places, and of the views that answer each the one that sums up."""
+"""The questions that are asked most often and in most places, and of the views that answer each one that sums up."""
 ASKED = {"build_log_lines": "WHERE text LIKE '%connection reset by peer%' AND age_days < 30"}
 """What is asked of a view that has a row for each line."""
 NEAR = 1e-9
@@ -100,7 +100,7 @@ def _made(view: views.View, names: Iterable[str]) -> bool:
 
 
 def in_spark(python: Path, folder: Path, answers: Path, memory: str) -> dict[str, Any]:
-    """The version of Spark and its seconds by view; every one of our views is made there, over empty tables if need be."""
+    """The version of Spark and its seconds by view; all our views are made there, over empty tables if need be."""
     names = sorted(path.name for path in folder.iterdir())
     written = [
         [view.name, engines.portable(sqlglot.parse_one(view.sql, read="duckdb"), "spark").sql("spark", comments=False)]
@@ -189,13 +189,13 @@ def page(made: spark_rows.Made, version: str, found: dict[str, Answer], date: st
         "Written by `make bench-spark`; do not edit.",
         machine(date, f"{os.getloadavg()[0]:.1f}"),
         "",
-        f"PySpark {version}, on this one machine, and DuckDB read the same Parquet files: {made.rows['jobs']:,} jobs and "
-        f"{made.rows['job_log_lines']:,} log lines of {spark_rows.DAYS} days, made up, a file for each day of a table. "
+        f"PySpark {version}, on this one machine, and DuckDB read the same Parquet files: {made.rows['jobs']:,} jobs "
+        f"and {made.rows['job_log_lines']:,} log lines of {spark_rows.DAYS} days, made up, a file for each day of a table. "
         "Spark is told the views' SQL as sqlglot and `views/engines.py` write it. Every row is held against the other's, "
         f"fractions within {NEAR:g}: {wrong or 'none'} differ{'s' if wrong == 1 else ''}.",
         "",
-        "The views are those of the nine questions that are asked most. Of build_log_lines, which has a row for each line, "
-        f"this is asked: `{ASKED['build_log_lines']}`. One run each, by the clock, from the files to a file.",
+        "The views are those of the nine questions that are asked most. Of build_log_lines, which has a row for each "
+        f"line, this is asked: `{ASKED['build_log_lines']}`. One run each, by the clock, from the files to a file.",
         "",
         "| question | view | rows | DuckDB, s | Spark, s | rows that differ |",
         "|---|---|---:|---:|---:|---:|",

@@ -89,7 +89,8 @@ LOGS = """
 SELECT
     id AS job_id, organization_slug, pipeline_id, pipeline_slug, build_id, $lines AS lines, started_at AS first_at,
     finished_at AS last_at,
-    CASE WHEN state <> 'passed' THEN ['memory', 'network', 'test', 'git', NULL][1 + CAST(hash(id) % 5 AS BIGINT)] END AS error_class,
+    CASE WHEN state <> 'passed' THEN ['memory', 'network', 'test', 'git', NULL][1 + CAST(hash(id) % 5 AS BIGINT)] END
+        AS error_class,
     CASE WHEN state <> 'passed' THEN 'error: exit status ' || exit_status END AS error_text
 FROM jobs
 """
@@ -109,8 +110,9 @@ FROM jobs, range($lines) AS t (i)
 LOADS = """
 SELECT
     'run-' || $day || '-' || h AS run_id, 'acme' AS organization_slug, name AS table_name,
-    CASE WHEN hash($day, h, name) % 50 = 0 THEN 'failed' ELSE 'loaded' END AS outcome, hash($day, h, name) % 9999 AS rows,
-    $began + seconds(h * 3600.0) AS started_at, $began + seconds(h * 3600.0 + 60 + hash($day, h, name) % 600) AS finished_at
+    CASE WHEN hash($day, h, name) % 50 = 0 THEN 'failed' ELSE 'loaded' END AS outcome,
+    hash($day, h, name) % 9999 AS rows, $began + seconds(h * 3600.0) AS started_at,
+    $began + seconds(h * 3600.0 + 60 + hash($day, h, name) % 600) AS finished_at
 FROM range(24) AS t (h), (VALUES ('builds'), ('jobs'), ('agents'), ('job_logs')) AS n (name)
 """
 

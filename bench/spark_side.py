@@ -1,7 +1,7 @@
 """What runs in the environment that has PySpark: `python spark_side.py PLAN`, where PLAN is the file of bench/spark.py.
 
-Every table and view becomes a temporary view; each asked query's rows go to ANSWERS/NAME as Parquet. Seconds of each, by
-the clock, go to standard output as JSON.
+Every table and view becomes a temporary view; each asked query's rows go to ANSWERS/NAME as Parquet. Seconds of each,
+by the clock, go to standard output as JSON.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SETTINGS = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
 }
-"""UTC, as date_trunc goes by the session's zone; retry chains are more than the million rows that recursion may have."""
+"""UTC, as date_trunc goes by the session's zone; and more retry chains than the million rows that recursion may have."""
 
 
 def main() -> None:
