@@ -18,7 +18,7 @@ RUN uv sync --locked --no-dev --no-editable \
     && install --directory --owner buildkite /data
 
 ENV PATH=/app/.venv/bin:$PATH HOME=/data
-USER buildkite
+USER 1000
 WORKDIR /data
 VOLUME /data
 ENTRYPOINT ["buildkite-elt"]

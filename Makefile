@@ -15,7 +15,7 @@ export UV_COMPILE_BYTECODE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint types format docs pictures bench bench-speed bench-logs bench-views bench-cost
+.PHONY: help demo test test-slow lint types format docs pictures bench bench-speed bench-logs bench-views bench-cost bench-spark
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ bench: bench-speed bench-logs bench-views ## docs/benchmarks.md and its pages: h
 
 bench-speed: $(READY) ## docs/benchmarks.md: from response bytes to rows, against what else reads them
 	@$(BIN)/python -m bench.speed --date "$$(date -u +%F)" $(ARGS) > docs/benchmarks.md
+
+bench-spark: $(READY) ## docs/benchmarks-spark.md: Spark and DuckDB over 5 million jobs and 200 million log lines; needs Java
+	@$(BIN)/python -m bench.spark --date "$$(date -u +%F)" $(ARGS) > docs/benchmarks-spark.md
 
 bench-logs: $(READY) ## docs/benchmarks-logs.md: how fast job logs are read and searched
 	@$(BIN)/python -m bench.logs --json .bench-logs.json $(ARGS)

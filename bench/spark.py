@@ -190,9 +190,9 @@ def page(made: spark_rows.Made, version: str, found: dict[str, Answer], date: st
         machine(date, f"{os.getloadavg()[0]:.1f}"),
         "",
         f"PySpark {version}, on this one machine, and DuckDB read the same Parquet files: {made.rows['jobs']:,} jobs "
-        f"and {made.rows['job_log_lines']:,} log lines of {spark_rows.DAYS} days, made up, a file for each day of a table. "
-        "Spark is told the views' SQL as sqlglot and `views/engines.py` write it. Every row is held against the other's, "
-        f"fractions within {NEAR:g}: {wrong or 'none'} differ{'s' if wrong == 1 else ''}.",
+        f"and {made.rows['job_log_lines']:,} log lines of {spark_rows.DAYS} days, made up, a file for each day of a "
+        "table. Spark is told the views' SQL as sqlglot and `views/engines.py` write it. Every row is held against the "
+        f"other's, fractions within {NEAR:g}: {wrong or 'none'} differ{'s' if wrong == 1 else ''}.",
         "",
         "The views are those of the nine questions that are asked most. Of build_log_lines, which has a row for each "
         f"line, this is asked: `{ASKED['build_log_lines']}`. One run each, by the clock, from the files to a file.",

@@ -22,7 +22,7 @@ SETTINGS = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
 }
-"""UTC, as date_trunc goes by the session's zone; and more retry chains than the million rows that recursion may have."""
+"""UTC, as date_trunc goes by the session's zone; and retry chains may be more than the million rows of a recursion."""
 
 
 def main() -> None:
