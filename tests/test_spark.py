@@ -6,9 +6,10 @@ import os
 import shutil
 from pathlib import Path
 
+import duckdb
 import pytest
-
 from bench import spark
+
 from environments import needs_uv
 
 SCALE = int(os.environ.get("BUILDKITE_ELT_SCALE", "1"))
@@ -36,10 +37,9 @@ def test_the_nine_most_asked_views_are_the_same_in_spark(tmp_path: Path) -> None
 
 def test_a_row_that_differs_is_counted(tmp_path: Path) -> None:
     """Of the same rows none differ; of a value, a null, a missing row and a fraction each does."""
-    import duckdb
-
     name = "load_costs"
-    rows = "SELECT 'acme' AS organization_slug, 'run-' || i AS run_id, i AS tables, i / 3 AS run_seconds FROM range(9) t (i)"
+    key = "'acme' AS organization_slug, 'run-' || i AS run_id"
+    rows = f"SELECT {key}, i AS tables, i / 3 AS run_seconds FROM range(9) AS t (i)"
     (tmp_path / name).mkdir()
     wrong = {
         0: rows,
