@@ -16,7 +16,7 @@ export UV_COMPILE_BYTECODE := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-slow lint types format docs pictures bench bench-speed bench-logs bench-views bench-cost \
-	bench-destinations
+	bench-destinations bench-spark
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,8 @@ bench-speed: $(READY) ## docs/benchmarks.md: from response bytes to rows, agains
 
 bench-destinations: $(READY) ## docs/benchmarks-destinations.md: each destination through the same course
 	@PYTHONPATH=tests $(BIN)/python -m bench.destinations --date "$$(date -u +%F)" $(ARGS) > docs/benchmarks-destinations.md
+bench-spark: $(READY) ## docs/benchmarks-spark.md: Spark and DuckDB over 5 million jobs and 200 million log lines; needs Java
+	@$(BIN)/python -m bench.spark --date "$$(date -u +%F)" $(ARGS) > docs/benchmarks-spark.md
 
 bench-logs: $(READY) ## docs/benchmarks-logs.md: how fast job logs are read and searched
 	@$(BIN)/python -m bench.logs --json .bench-logs.json $(ARGS)

@@ -318,14 +318,24 @@ def sql(
 
 @app.command()
 def export(
-    dbt: Annotated[Path, typer.Option("--dbt", help="The folder of the dbt project.")],
+    dbt: Annotated[Path | None, typer.Option("--dbt", help="The folder of the dbt project.")] = None,
+    views: Annotated[Path | None, typer.Option("--views", help="The folder of the views, a .sql file each.")] = None,
+    dialect: Annotated[str, typer.Option(help="Whose SQL the views are in: snowflake, bigquery …")] = "",
     database: Database = DATABASE,
     dataset: Dataset = DATASET,
 ) -> None:
-    """The file's tables and views as a dbt project: sources with freshness, models, tests of every key, exposures."""
-    from . import dbt_export
+    """The file's tables and views as a dbt project, or the views in the SQL of another engine.
 
-    dbt_export.tell(dbt_export.export(dbt, database, dataset))
+    The project has sources with freshness, models, tests of every key and exposures.
+    """
+    from . import dbt_export, view_files
+
+    if bool(dbt) + bool(views) != 1 or bool(views) != bool(dialect):
+        raise typer.BadParameter("give --dbt FOLDER, or --views FOLDER with --dialect")
+    if dbt:
+        dbt_export.tell(dbt_export.export(dbt, database, dataset))
+    if views:
+        view_files.tell(view_files.export(views, dialect, database, dataset), views, dialect, database)
 
 
 def main() -> None:

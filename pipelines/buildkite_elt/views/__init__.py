@@ -3,7 +3,7 @@
 A file begins with comments: what a row says, `grain:`, `key:`, the columns of which no two rows share all (`name?`: it
 may be null; no key where the grain's is not among the columns), `answers:`, the questions of docs/views.md, and
 `without:`, tables that it reads as empty where they are not loaded. Then comes one SELECT in DuckDB's SQL over tables
-and views by their bare names; engines.py writes it for PostgreSQL. What a user may want to change is data: `rules.csv`
+and views by their bare names; engines.py writes it for others. What a user may want to change is data: `rules.csv`
 (classes of failures) and `prices.csv` (what a queue costs) are tables beside the views, `failure_rules` and
 `price_list`.
 """
@@ -57,13 +57,14 @@ class View:
     reads: frozenset[str]
     without: frozenset[str]
 
-    def placed(self, dataset: str, there: Container[str], dialect: str = "duckdb") -> str:
-        """Its SELECT with every table in that dataset, and an empty one for what is not there."""
-        return _placed(self, dataset, frozenset(name for name in self.without if name not in there), dialect)
+    def placed(self, dataset: str, there: Container[str], dialect: str = "duckdb", **wanted: Any) -> str:
+        """Its SELECT with every table in that dataset, and an empty one for what is not there. ValueError where the
+        engine has no word for it. wanted: of sqlglot's generator."""
+        return _placed(self, dataset, frozenset(name for name in self.without if name not in there), dialect, **wanted)
 
 
 @cache
-def _placed(view: View, dataset: str, missing: frozenset[str], dialect: str) -> str:
+def _placed(view: View, dataset: str, missing: frozenset[str], dialect: str, **wanted: Any) -> str:
     def place(node: exp.Expression) -> exp.Expression:
         if not isinstance(node, exp.Table) or node.db or node.name not in view.reads:
             return node
@@ -74,7 +75,7 @@ def _placed(view: View, dataset: str, missing: frozenset[str], dialect: str) -> 
         return node
 
     placed = sqlglot.parse_one(view.sql, read="duckdb").transform(place)
-    return engines.portable(placed, dialect).sql(dialect=dialect)
+    return engines.portable(placed, dialect).sql(dialect=dialect, **wanted)
 
 
 @cache
