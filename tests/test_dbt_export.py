@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import jinja2
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 from typer.testing import CliRunner
 
 from buildkite_ci.catalog import catalog

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import __version__, failures
+from . import __version__, failures, schedules
 from .loading import load, plan, restore, verify
 from .log_commands import logs
 from .options import DATABASE, DATASET, Database, Dataset, Json, Organization, Seed, TokenFile
@@ -193,7 +193,9 @@ def views(
         view_docs.tell(name)
 
 
-for command in (load, plan, verify, restore):
+for command in (load, plan):
+    app.command(epilog=schedules.listing())(command)
+for command in (verify, restore):
     app.command()(command)
 app.add_typer(logs, name="logs")
 

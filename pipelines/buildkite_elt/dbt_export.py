@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlglot
-import yaml  # type: ignore[import-untyped]  # dlt brings it, and has no types of it
+import yaml  # dlt brings it, and has no types of it
 from sqlglot import exp
 
 from buildkite_ci.catalog import catalog
@@ -117,7 +117,7 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # as above
+class _Dumper(yaml.SafeDumper):  # as above
     """Texts of several lines stand as they are, and no part of one document points at another."""
 
     def ignore_aliases(self, data: Any) -> bool:

@@ -36,6 +36,7 @@ from .options import (
 
 @choosing
 def load(
+    ctx: typer.Context,
     tables: Tables = None,
     since: Since = "30d",
     organization: Organization = None,
@@ -73,26 +74,27 @@ def load(
 
     Exits with 3 where a table was left out, failed, or waits for a later load because of a --max option.
     """
-    from . import choices, config, loads, watching
+    from . import choices, config, loads, schedules, watching
     from . import outcomes as tell
     from . import show as screen
 
     run_id = str(uuid4())
-    moment, target = _selected(tables, since), config.target(destination, database, dataset, table_format)
-    spend = _spend(reserve, max_requests, max_points, max_minutes)
-    choice = choices.choices(tables or (), **chosen)
+    own = schedules.settled(ctx, tables, since=since, reserve=reserve, max_minutes=max_minutes, again=again)
+    moment, target = _selected(own["tables"], own["since"]), config.target(destination, database, dataset, table_format)
+    spend = _spend(own["reserve"], max_requests, max_points, own["max_minutes"])
+    choice = choices.choices(own["tables"], **chosen)
     telling = watching.progress(run_id, log_format, silent=quiet or json)
     watched: Any = nullcontext([]) if dry_run else watching.watched(run_id, metrics)
     with telling as progress, watched as outcomes:
         origin = config.origin(organization or (), token_file, show or (), hash_key_file, sleep=progress.sleep)
-        origin = replace(origin, again=again, retention=timedelta(retention) if retention else None, **spend)
+        origin = replace(origin, again=own["again"], retention=timedelta(retention) if retention else None, **spend)
         origin = replace(origin, choices=choice)
         if not dry_run:
             how: Any = {"progress": progress, "sleep": progress.sleep, "run_id": run_id, "outcomes": outcomes}
             how["wait"] = config.age(wait, "--wait") if wait else 0.0
-            loads.load(origin, target, tuple(tables or ()), moment, **how)
+            loads.load(origin, target, own["tables"], moment, **how)
     if dry_run:
-        _plan(origin, target, tables, moment, json)
+        _plan(origin, target, own["tables"], moment, json)
         return
     if json:
         screen.as_json({"run_id": run_id} | tell.document(outcomes))
@@ -102,13 +104,13 @@ def load(
     raise typer.Exit(tell.code(outcomes))
 
 
-def _selected(tables: list[str] | None, since: str) -> Any:
+def _selected(tables: tuple[str, ...], since: str) -> Any:
     """The moment that --since names; BadInput where a table is none."""
     from buildkite_ci.catalog import find
 
     from . import config
 
-    find(tables or ())
+    find(tables)
     return config.since(since)
 
 
@@ -123,6 +125,7 @@ def _spend(reserve: str, requests: int | None, points: int | None, minutes: floa
 
 @choosing
 def plan(
+    ctx: typer.Context,
     tables: Tables = None,
     since: Since = "30d",
     organization: Organization = None,
@@ -142,22 +145,23 @@ def plan(
 
     It looks into the file, so a second plan tells only what is new. With a --max option also what it would leave.
     """
-    from . import choices, config, show
+    from . import choices, config, schedules, show
 
-    moment, target = _selected(tables, since), config.target(destination, database, dataset)
-    spend = _spend(reserve, max_requests, max_points, max_minutes)
-    choice = choices.choices(tables or (), **chosen)
+    own = schedules.settled(ctx, tables, since=since, reserve=reserve, max_minutes=max_minutes)
+    moment, target = _selected(own["tables"], own["since"]), config.target(destination, database, dataset)
+    spend = _spend(own["reserve"], max_requests, max_points, own["max_minutes"])
+    choice = choices.choices(own["tables"], **chosen)
     with show.Progress(silent=json) as progress:
         origin = config.origin(organization or (), token_file, sleep=progress.sleep)
-    _plan(replace(origin, choices=choice, **spend), target, tables, moment, json)
+    _plan(replace(origin, choices=choice, **spend), target, own["tables"], moment, json)
 
 
-def _plan(origin: Any, target: Any, tables: list[str] | None, since: Any, json: bool) -> None:
+def _plan(origin: Any, target: Any, tables: tuple[str, ...], since: Any, json: bool) -> None:
     from . import plan as plans
     from . import show
 
     with show.Progress(silent=json) as progress:
-        found = plans.plan(origin, target, tuple(tables or ()), since, sleep=progress.sleep)
+        found = plans.plan(origin, target, tables, since, sleep=progress.sleep)
     if json:
         show.as_json({"organizations": found})
     else:

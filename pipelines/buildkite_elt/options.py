@@ -33,7 +33,9 @@ Reserve = Annotated[str, typer.Option(help="Part of each rate limit that is left
 MaxRequests = Annotated[int | None, typer.Option(min=1, help="REST requests that this run may spend at most.")]
 MaxPoints = Annotated[int | None, typer.Option(min=1, help="GraphQL points that this run may spend at most.")]
 MaxMinutes = Annotated[float | None, typer.Option(min=0, help="Minutes after which this run asks for nothing more.")]
-Tables = Annotated[list[str] | None, typer.Argument(help="Tables; if none is named, those asked for always.")]
+Tables = Annotated[
+    list[str] | None, typer.Argument(help="Tables, or one load by name; for none, those asked for always.")
+]
 Since = Annotated[
     str, typer.Option(help="Builds created since: 30d, 12h, 2w, a date or a timestamp. Counts when first loaded.")
 ]
