@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import __version__, failures, schedules
+from .importing import imported
 from .loading import load, plan, restore, verify
 from .log_commands import logs
 from .options import DATABASE, DATASET, Database, Dataset, Json, Organization, Seed, TokenFile
@@ -31,7 +32,7 @@ class Sentences(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            loading = ctx.invoked_subcommand in ("load", "demo")
+            loading = ctx.invoked_subcommand in ("load", "import", "demo")
             code, text = failures.failure(error, INTERRUPTED if loading else "")
         except Exception as error:
             if (
@@ -195,6 +196,7 @@ def views(
 
 for command in (load, plan):
     app.command(epilog=schedules.listing())(command)
+app.command("import")(imported)
 for command in (verify, restore):
     app.command()(command)
 app.add_typer(logs, name="logs")

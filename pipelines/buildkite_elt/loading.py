@@ -11,8 +11,6 @@ from uuid import uuid4
 
 import typer
 
-from buildkite_ci.errors import BadInput
-
 from .options import (
     DATABASE,
     DATASET,
@@ -171,6 +169,8 @@ def _plan(origin: Any, target: Any, tables: tuple[str, ...], since: Any, json: b
 
 def restore(database: Database = DATABASE, dataset: Dataset = DATASET, table_format: TableFormat = "") -> None:
     """The DuckDB file with all its views, from the lake that `load --destination filesystem` keeps."""
+    from buildkite_ci.errors import BadInput
+
     from . import config, lake, show
     from .warehouse import alone
 

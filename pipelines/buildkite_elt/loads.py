@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from buildkite_ci.choice import Choice, Filter
@@ -49,7 +50,8 @@ class Origin:
     reserve: the part of each rate limit that is left for others. limits: what this load may spend at most. again:
     builds since `since` are read again, those that are here too. retention: how long Buildkite keeps builds (30, 90 or
     365 days, by plan), for a warning before it is too late. choices: by table, what of it is wanted. filter: the
-    pipelines that are asked one by one. views: a user's own files of the tables that are data (views.DATA).
+    pipelines that are asked one by one. views: a user's own files of the tables that are data (views.DATA). exports: a
+    folder or a bucket with build exports, which are read in Buildkite's stead; `since` and `again` say nothing then.
     """
 
     organizations: tuple[str, ...]
@@ -65,6 +67,7 @@ class Origin:
     choices: Mapping[str, Choice] = field(default_factory=dict)
     filter: Filter = field(default_factory=Filter)
     views: Mapping[str, str] = field(default_factory=dict)
+    exports: str = ""
 
 
 @dataclass
@@ -187,6 +190,7 @@ def _organization(
 ) -> None:
     """One organization: a dlt pipeline of its own, so that its state is nobody else's."""
     from buildkite_ci.budget import Budget, Limits
+    from buildkite_ci.exports import Exports, Place
     from buildkite_ci.extract import Run
     from buildkite_ci.privacy import Privacy
     from buildkite_ci.wire import Wire
@@ -197,7 +201,8 @@ def _organization(
     budget = Budget(now, origin.reserve, origin.limits or Limits(), lambda: stop.asked is not None, stop.blocking)
     wire = Wire(origin.token, origin.rest_url, origin.graphql_url, budget=budget, sleep=stop.sleep)
     with wire, pipeline(target, slug) as pipe:
-        run = Run(wire, slug, since, Privacy(frozenset(origin.show), origin.hash_key), PACKAGE, forgiving=True)
+        kind: Callable[..., Run] = partial(Exports, place=Place(origin.exports)) if origin.exports else Run
+        run = kind(wire, slug, since, Privacy(frozenset(origin.show), origin.hash_key), PACKAGE, forgiving=True)
         run.again, run.choices, run.filter, run.keep = origin.again, origin.choices, origin.filter, target.kept / slug
         run.run_id = outcome.run_id
 

@@ -1,24 +1,22 @@
 """Build exports, which Buildkite writes into a bucket as builds leave its retention, as pages of the same tables.
 
 A build is a folder, `org=…/date=…/pipeline=…/build=…/` (api.md 7.6; buildkite.com/docs/pipelines/build-exports), of
-gzipped JSON: `build.json.gz` without its jobs, `jobs/job-….json.gz` each as in the build, `annotations.json.gz` and
+gzipped JSON: `build.json.gz` without its jobs, `jobs/job-….json.gz` as in the build, `annotations.json.gz`,
 `artifacts.json.gz`. Its logs and step uploads are left where they are.
 
-What the warehouse has read later, or in a later state, stays. What was imported is in dlt's state: of each place the
-newest file so far, and the folders that could not be read, which are tried again.
+What the warehouse has read later, or in a later state, stays. What was imported is in `errands`, by build; a folder that
+could not be read is not, so it is tried again.
 """
 
 from __future__ import annotations
 
 import gzip
-import hashlib
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import dlt
 import orjson
 
 from . import warehouse
@@ -33,6 +31,8 @@ BUILD, JOBS = "build.json.gz", "/jobs/job-"
 LISTS = {"annotations": "annotations.json.gz", "artifacts": "artifacts.json.gz"}
 TABLES = ("builds", "jobs", "agents", *LISTS)
 """What an export fills; agents as far as jobs show them."""
+DONE = "SELECT item_id, state FROM {errands} WHERE organization_slug = %s AND table_name = %s"
+ERRANDS = {"errands": "errands"}
 MOMENTS = ("LastModified", "last_modified", "updated", "mtime")
 """What file systems call the moment of a file."""
 
@@ -46,8 +46,9 @@ class Folder:
     jobs: tuple[str, ...]
 
     @property
-    def mark(self) -> list[str]:
-        return [self.at.isoformat(), self.path]
+    def build(self) -> str:
+        """The build's UUID, as the folder has it."""
+        return _of(self.path, "build") or self.path
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Place:
 
     def files(self) -> Any:
         """The file system and the path in it. BadInput where nobody knows how to reach it."""
-        import fsspec
+        import fsspec  # type: ignore[import-untyped]
 
         try:
             return fsspec.core.url_to_fs(self.url)
@@ -81,7 +82,7 @@ class Place:
         if not builds:
             raise BadInput(f"{self.url} holds no build export: no folder in it has a {BUILD}")
         made = [Folder(one, _moment(found[f"{one}/{BUILD}"]), tuple(sorted(jobs.get(one, ())))) for one in builds]
-        return sorted(made, key=lambda one: one.mark)
+        return sorted(made, key=lambda one: (one.at, one.path))
 
     def organization(self) -> str:
         """The slug of the organization that the first readable build is of. BadInput where none tells."""
@@ -97,8 +98,14 @@ class Place:
     def build(self, folder: Folder) -> dict[str, Any]:
         """A build, without its jobs. Raises BadAnswer where the file is broken."""
         found: dict[str, Any] = orjson.loads(_read(self.files()[0], f"{folder.path}/{BUILD}", dict))
-        if not isinstance(found.get("id"), str) or not isinstance(found.get("created_at"), str):
-            raise BadAnswer(f"{folder.path}/{BUILD} holds a build without an id or a created_at")
+        try:
+            told = isinstance(found["id"], str) and instant(found["created_at"])
+            if found.get("finished_at") is not None:
+                instant(found["finished_at"])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            told = None
+        if not told:
+            raise BadAnswer(f"{folder.path}/{BUILD} holds no build with an id, a created_at and a finished_at or none")
         return {"pipeline": {"id": _of(folder.path, "pipeline")}, **found}
 
 
@@ -106,20 +113,20 @@ class Place:
 class Exports(Run):
     """An extraction from exports; it asks Buildkite for nothing."""
 
+    noted: tuple[str, ...] = ("builds",)
     place: Place = field(default_factory=lambda: Place(""))
     broken: dict[str, str] = field(default_factory=dict)
     """{folder: why it could not be read}."""
+    fresh: set[str] = field(default_factory=set)
+    """Builds that this run has read."""
+    _folders: list[Folder] | None = None
 
     def pages(self, table: Table) -> Iterator[Page]:
         """The pages of one family, as many as a package holds."""
-        if table.name not in ("builds", *LISTS):
-            yield Page([], datetime.now(UTC))
-            return
-        kept = self._state(table)
-        left, count = self._left(kept), 0
+        left, count = self._left(table) if table.name in ("builds", *LISTS) else [], 0
         while left:
             some, left = left[:PER_PAGE], left[PER_PAGE:]
-            page = self._page(table, some, kept)
+            page = self._page(table, some)
             count += len(page.entries) + sum(1 + len(item.get("jobs") or ()) for item in page.items)
             yield page
             if count >= (self.at_most or count + 1) and left:
@@ -127,43 +134,48 @@ class Exports(Run):
                 return
         if count == 0:
             yield Page([], datetime.now(UTC))
-        if self.broken:
-            first, why = next(iter(self.broken.items()))
-            more = f", and {len(self.broken) - 1} more" if len(self.broken) > 1 else ""
-            self.report.failed[table.name] = BadAnswer(f"{why}{more}; the rest is imported, and {first} tried again")
+        if self.broken and table.name == "builds":
+            why = next(iter(self.broken.values()))
+            more = f", and {len(self.broken) - 1} more builds" if len(self.broken) > 1 else ""
+            self.report.failed[table.name] = BadAnswer(
+                f"{why}{more}; the rest is imported, the next import tries again"
+            )
 
-    def _state(self, table: Table) -> dict[str, Any]:
-        place = hashlib.sha256(self.place.url.rstrip("/").encode()).hexdigest()[:16]
-        kept: dict[str, Any] = dlt.current.source_state().setdefault(self.organization, {})
-        return kept.setdefault("exports", {}).setdefault(place, {}).setdefault(table.name, {})  # type: ignore[no-any-return]
+    def _seen(self, at: datetime) -> str:
+        """When the export was written: a row says then that it was like this."""
+        return at.isoformat()
 
-    def _left(self, kept: Mapping[str, Any]) -> list[Folder]:
-        """The folders that are still to be read. Those that were broken are tried once in a run."""
-        done, again = kept.get("done", ["", ""]), set(kept.get("broken", ())) - self.broken.keys()
-        return [one for one in self.place.folders() if one.mark > done or one.path in again]
+    def _left(self, table: Table) -> list[Folder]:
+        """The folders that are still to be read: of builds not imported as they are, of lists not asked for either."""
+        if self._folders is None:
+            self._folders = self.place.folders()
+        done = {
+            row["item_id"]: row["state"] for row in warehouse.select(DONE, ERRANDS, (self.organization, table.name))
+        }
+        if table.name == "builds":
+            left = [one for one in self._folders if done.get(one.build) != one.at.isoformat()]
+        else:
+            left = [one for one in self._folders if one.build not in done or one.build in self.fresh]
+        self.fresh -= {one.build for one in left} if table.name in LISTS else set()
+        return [one for one in left if one.path not in self.broken]
 
-    def _page(self, table: Table, folders: Iterable[Folder], kept: dict[str, Any]) -> Page:
+    def _page(self, table: Table, folders: Iterable[Folder]) -> Page:
         """Some folders as one page, told at the moment of the first."""
-        items, entries, at = [], [], datetime.max.replace(tzinfo=UTC)
+        items, entries, at, ats = [], [], datetime.now(UTC), dict[str, datetime]()
         for folder in folders:
-            kept["done"] = max(kept.get("done", ["", ""]), folder.mark)
-            kept["broken"] = [one for one in kept.get("broken", ()) if one != folder.path]
             try:
                 build = self._ours(folder)
-                if table.name in LISTS:
-                    found = self._list(table, folder, build)
-                    entries.append(_entry(table, build, len(found)))
-                    items += found
-                else:
-                    items += self._whole(folder, build)
-                at = min(at, folder.at)
+                found = self._list(table, folder, build) if table.name in LISTS else self._whole(folder, build)
             except BadAnswer as error:
                 self.broken[folder.path] = str(error)
-                kept["broken"].append(folder.path)
-        at = min(at, datetime.now(UTC))
-        if table.name in LISTS:
-            return Page(items, at, entries=tuple(entries))
-        return Page(_newer(items, at), at)
+                continue
+            told = build if table.name in LISTS else {"state": folder.at.isoformat()}
+            entries.append(_entry(table, folder.build, told, len(found)))
+            items += found
+            at, ats[build["id"]] = min(at, folder.at), folder.at
+            if table.name == "builds":
+                self.fresh.add(folder.build)
+        return Page(items if table.name in LISTS else _newer(items, ats), at, entries=tuple(entries))
 
     def _ours(self, folder: Folder) -> dict[str, Any]:
         build = self.place.build(folder)
@@ -190,7 +202,7 @@ class Exports(Run):
         return [{**above, **one} for one in found]
 
 
-def _newer(items: list[dict[str, Any]], at: datetime) -> list[dict[str, Any]]:
+def _newer(items: list[dict[str, Any]], ats: Mapping[str, datetime]) -> list[dict[str, Any]]:
     """The builds that the warehouse has not read later, nor in a later state."""
     names = ("id", "last_seen_at", "finished_at")
     held = {row["id"]: row for row in warehouse.rows("builds", "id", [item["id"] for item in items], names)}
@@ -200,15 +212,16 @@ def _newer(items: list[dict[str, Any]], at: datetime) -> list[dict[str, Any]]:
         if row is None:
             return True
         older = row["finished_at"] is not None and (not ended or instant(ended) < row["finished_at"])
-        return not older and not (row["last_seen_at"] and row["last_seen_at"] >= at)
+        return not older and not (row["last_seen_at"] and row["last_seen_at"] >= ats[item["id"]])
 
     return list({item["id"]: item for item in items if wanted(item)}.values())
 
 
-def _entry(table: Table, build: Mapping[str, Any], found: int) -> dict[str, Any]:
-    """As errands.entry: the API is not asked for this build any more."""
-    told = {name: build.get(name) for name in ("state", "finished_at")}
-    return {"table_name": table.name, "item_id": build["id"], "outcome": "read", "found": found, **told}
+def _entry(table: Table, build: str, told: Mapping[str, Any], found: int) -> dict[str, Any]:
+    """As errands.entry: the API is not asked for this build's annotations any more. Of builds, `state` is the moment of
+    their export."""
+    version = {name: told.get(name) for name in ("state", "finished_at")}
+    return {"table_name": table.name, "item_id": build, "outcome": "read", "found": found, **version}
 
 
 def _of(path: str, name: str) -> str | None:
@@ -228,7 +241,11 @@ def _moment(info: Mapping[str, Any]) -> datetime:
 def _read(files: Any, path: str, shape: type) -> bytes:
     """The JSON of a file. Raises BadAnswer where it is broken."""
     try:
-        content = gzip.decompress(files.cat_file(path))
+        packed = files.cat_file(path)
+    except OSError as error:
+        raise BadAnswer(f"{path} could not be read: {str(error) or type(error).__name__}") from None
+    try:
+        content = gzip.decompress(packed)
         found = orjson.loads(content)
     except (EOFError, OSError, zlib.error) as error:
         raise BadAnswer(f"{path} is no whole gzip file ({str(error) or type(error).__name__})") from None
@@ -237,4 +254,3 @@ def _read(files: Any, path: str, shape: type) -> bytes:
     if not isinstance(found, shape):
         raise BadAnswer(f"{path} holds no {'object' if shape is dict else 'list'}")
     return content
-

@@ -82,6 +82,7 @@ class Run:
     all. forgiving: a family that fails is noted in the report and the others go on. sweep: look for what changed.
     again: read what was created since `since` once more, though it is covered. choices: by table, what of it is wanted.
     filter: the pipelines that are asked one by one. keep: where what was read of work lists waits for the warehouse.
+    noted: tables that are no work lists and have entries in `errands` all the same.
     run_id: the load, a UUID of its own.
     """
 
@@ -99,6 +100,7 @@ class Run:
     progress: Callable[[str, int], None] = lambda table, rows: None
     errands_done: dict[str, int] = field(default_factory=dict)
     keep: Path | None = None
+    noted: tuple[str, ...] = ()
     run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     _listings: dict[str, list[Page]] = field(default_factory=dict)
     _chosen: frozenset[str] | None = None

@@ -65,7 +65,7 @@ def resources(run: Run, tables: Mapping[str, Table]) -> Iterator[DltResource]:
         for table in readers:
             yield pages[family] | dlt.transformer(_together(_reader(run, table)), name=table.name, **hints(table))
     for table in tables.values():
-        if isinstance(table.fetch, Errand):
+        if isinstance(table.fetch, Errand) or table.name in run.noted:
             told, name = hints(done) | {"table_name": done.name}, f"errands_of_{table.name}"
             yield pages[table.name] | dlt.transformer(_together(_entries(run, done)), name=name, **told)
         if table.also and table.also.table in pages:
