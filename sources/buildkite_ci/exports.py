@@ -4,8 +4,8 @@ A build is a folder, `org=…/date=…/pipeline=…/build=…/` (api.md 7.6; bui
 gzipped JSON: `build.json.gz` without its jobs, `jobs/job-….json.gz` as in the build, `annotations.json.gz`,
 `artifacts.json.gz`. Its logs and step uploads are left where they are.
 
-What the warehouse has read later, or in a later state, stays. What was imported is in `errands`, by build; a folder that
-could not be read is not, so it is tried again.
+What the warehouse has read later, or in a later state, stays. What was imported is in `errands`, by build; a folder
+that could not be read is not, so it is tried again.
 """
 
 from __future__ import annotations
