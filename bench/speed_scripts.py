@@ -22,14 +22,14 @@ from buildkite_elt.loads import Origin, Target, load
 url, token, file, tables, since, slugs, profiled = sys.argv[1:]
 catalog()
 if profiled:
-    from bench import profile
-    profile.begin()
+    from bench import where
+    where.begin()
 origin = Origin(tuple(slugs.split(",")), token, f"{url}/v2", f"{url}/v1")
 began, used = time.perf_counter(), os.times()
 outcomes = load(origin, Target(database=Path(file)), tuple(tables.split(",")), datetime.fromisoformat(since))
 assert all(one.exit_code == 0 for one in outcomes), outcomes
 what = "jobs" if tables == "builds" else tables
-told(sum(one.rows.get(what, 0) for one in outcomes), began, used, profile.end() if profiled else {})
+told(sum(one.rows.get(what, 0) for one in outcomes), began, used, where.end() if profiled else {})
 """
 MSGSPEC = """
 import duckdb, pyarrow
