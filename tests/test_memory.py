@@ -1,4 +1,4 @@
-"""Memory of a backfill does not grow with history: pages are let go one by one, and ten times the jobs take no more."""
+"""Memory of a backfill does not grow with history: pages are let go one by one, and a package is the most it holds."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ def test_pages_are_let_go_while_a_package_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a process's peak in /proc")
-def test_ten_times_the_history_takes_no_more_than_a_third_more() -> None:
-    """12,000 and 120,000 jobs: less than one load package, and seven. From there to 61 packages it is 9 % more, which
-    takes minutes to see: docs/decisions.md."""
+def test_a_package_is_the_most_that_a_load_holds() -> None:
+    """12,000 and 120,000 jobs, a tenth of a load package and all of it. From there to a million jobs it is 3 % more,
+    which takes minutes to see: docs/decisions.md."""
     words = [sys.executable, "-m", "bench.memory", "300", "40"]
     said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     peaks = [int(one) for one in re.findall(r"jobs: (\d+) MiB", said)]
     jobs = [int(one.replace(",", "")) for one in re.findall(r"([\d,]+) jobs:", said)]
     assert jobs[1] > 9 * jobs[0] > 100_000, said
-    assert peaks[1] <= 1.33 * peaks[0], said
-    assert peaks[1] <= 500, said
+    assert peaks[1] <= 1.6 * peaks[0], said
+    assert peaks[1] <= 545, said
 
 
 def test_rows_that_do_not_fit_into_duckdbs_memory_are_loaded_with_more(
