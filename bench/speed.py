@@ -119,7 +119,7 @@ def _first(loads: list[Took], aim: float | None = None) -> Iterator[Figure]:
 
 def peers(bench: Bench, ours: float) -> Iterator[Figure]:
     """dlt with dicts, of few jobs: it takes its time."""
-    for form, name, builds, aim in (("", "its default files", 400, 60), ("parquet", "Parquet files", 400, 5)):
+    for form, name, builds, aim in (("", "its default files", 40, 60), ("parquet", "Parquet files", 200, 5)):
         one = bench.run(DICTS, str(bench.pages("middle", builds)), str(bench.fresh()), form)
         yield Figure(f"dlt with dicts and {name}, {one['rows']:,.0f} jobs", "jobs/s", rates([one]))
         yield Figure("ours by that", "times", [ours * one["seconds"] / one["rows"]], aim)
