@@ -244,6 +244,8 @@ def test_the_command_tells_what_it_imported(command: Command, tmp_path: Path) ->
     assert done.exit_code == 0, done.stderr
     [told] = json.loads(done.stdout)["organizations"]
     assert (told["organization"], told["rows"]["builds"], told["requests"]) == ("acme", 12, 0)
+    wrong_word = command("import", str(tmp_path / "bucket"), "--database", str(tmp_path / "file"), "--show", "email")
+    assert (wrong_word.exit_code, "--show" in wrong_word.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -91,8 +91,8 @@ def test_lines_say_what_was_read_and_what_came_of_it_and_no_token(command: Comma
 def test_what_a_library_warns_of_is_a_line_too_and_masked(capsys: pytest.CaptureFixture[str]) -> None:
     watching.lines(True)
     try:
-        logging.getLogger("some.library").warning("slow %s", "https://x.example/?X-Amz-Signature=canary123&y=1")
-        logging.getLogger("some.library").info("nothing")
+        logging.getLogger("a_package").warning("slow %s", "https://x.example/?X-Amz-Signature=canary123&y=1")
+        logging.getLogger("a_package").info("nothing")
     finally:
         watching.lines(False)
     (told,) = lines(capsys.readouterr().err)

@@ -121,21 +121,33 @@ def origin(
     """Where to load from; asks the API for the organization where none is named and the token sees exactly one."""
     wanted, (rest_url, graphql_url), value = slugs(organizations), urls(), token(file)
     from .choices import filtered
-    from .views import DATA, data
 
     hash_key = secret(key, "--hash-key-file") if key else str(_from_dlt("hash_key", *SECTION) or "")
-    shown = [name.strip() for name in ",".join(show).split(",") if name.strip()]
-    for name in shown:
-        if not name.startswith("env:"):
-            _among(name, SHOWABLE, "--show")
+    shown = showing(show)
     if not wanted:
         with Wire(value, rest_url, graphql_url, sleep=sleep) as one:
             wanted = slugs(_only(seen(one)))
+    return Origin(wanted, value, rest_url, graphql_url, shown, hash_key, filter=filtered(), views=own_views())
+
+
+def showing(show: Sequence[str]) -> tuple[str, ...]:
+    """What --show names, each may be a comma list. Raises BadInput for a word that means nothing."""
+    shown = tuple(name.strip() for name in ",".join(show).split(",") if name.strip())
+    for name in shown:
+        if not name.startswith("env:"):
+            _among(name, SHOWABLE, "--show")
+    return shown
+
+
+def own_views() -> dict[str, Any]:
+    """A user's own files of the views' data, by table. Raises BadInput where one cannot be meant."""
+    from .views import DATA, data
+
     own = section("views")
     for name in own:
         _among(name, list(DATA), "[sources.buildkite_ci.views]")
-    list(data("", own))  # a file that cannot be meant is told before anything is asked for
-    return Origin(wanted, value, rest_url, graphql_url, tuple(shown), hash_key, filter=filtered(), views=own)
+    list(data("", own))
+    return own
 
 
 def _only(found: list[str]) -> list[str]:

@@ -39,19 +39,13 @@ def imported(
 
     from . import config, loads, watching
     from . import outcomes as tell
-    from . import show as screen
 
     run_id, slug = str(uuid4()), organization or Place(place).organization()
-    shown = tuple(name for name in ",".join(show or ()).split(",") if name)
+    shown = config.showing(show or ())
     key = config.secret(hash_key_file, "--hash-key-file") if hash_key_file else ""
-    origin = loads.Origin((slug,), NOBODY, show=shown, hash_key=key, exports=place)
+    origin = loads.Origin((slug,), NOBODY, show=shown, hash_key=key, views=config.own_views(), exports=place)
     target = config.target(destination, database, dataset, table_format)
     watched: Any = watching.watched(run_id, metrics)
     with watching.progress(run_id, log_format, silent=quiet or json) as progress, watched as outcomes:
         loads.load(origin, target, TABLES, progress=progress, run_id=run_id, outcomes=outcomes)
-    if json:
-        screen.as_json({"run_id": run_id} | tell.document(outcomes))
-    else:
-        for outcome in outcomes:
-            tell.tell(outcome)
-    raise typer.Exit(tell.code(outcomes))
+    raise typer.Exit(tell.ended(run_id, outcomes, json))

@@ -74,7 +74,6 @@ def load(
     """
     from . import choices, config, loads, schedules, watching
     from . import outcomes as tell
-    from . import show as screen
 
     run_id = str(uuid4())
     own = schedules.settled(ctx, tables, since=since, reserve=reserve, max_minutes=max_minutes, again=again)
@@ -94,12 +93,7 @@ def load(
     if dry_run:
         _plan(origin, target, own["tables"], moment, json)
         return
-    if json:
-        screen.as_json({"run_id": run_id} | tell.document(outcomes))
-    else:
-        for outcome in outcomes:
-            tell.tell(outcome)
-    raise typer.Exit(tell.code(outcomes))
+    raise typer.Exit(tell.ended(run_id, outcomes, json))
 
 
 def _selected(tables: tuple[str, ...], since: str) -> Any:

@@ -57,6 +57,16 @@ def document(outcomes: list[Outcome]) -> dict[str, Any]:
     }
 
 
+def ended(run_id: str, outcomes: list[Outcome], json: bool) -> int:
+    """Tell what came of a load, as one document or a table each, and give its exit code."""
+    if json:
+        show.as_json({"run_id": run_id} | document(outcomes))
+    else:
+        for outcome in outcomes:
+            tell(outcome)
+    return code(outcomes)
+
+
 def tell(outcome: Outcome) -> None:
     """What one organization's load came to, for people."""
     rows = {name: number for name, number in sorted(outcome.rows.items()) if name not in outcome.failed}
