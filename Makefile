@@ -50,24 +50,36 @@ pictures: $(READY) ## docs/pictures, charts of the notebooks over the demo, as S
 
 bench: bench-speed bench-logs bench-views ## docs/benchmarks.md and its pages: how fast loads, logs and views are
 
-bench-speed: $(READY) ## docs/benchmarks.md: from response bytes to rows, against what else reads them
-	@$(BIN)/python -m bench.speed --date "$$(date -u +%F)" $(ARGS) > docs/benchmarks.md
+# Each page is whole before it replaces the one before; docs/benchmarks.md has the first table of each.
+PAGE = docs/benchmarks-$(@:bench-%=%).md
+TODAY := --date "$$(date -u +%F)"
+KEEP = mv .bench.md $(PAGE) && $(BIN)/python -m bench.contents > .bench.md && mv .bench.md docs/benchmarks.md
 
-bench-destinations: $(READY) ## docs/benchmarks-destinations.md: each destination through the same course
-	@PYTHONPATH=tests $(BIN)/python -m bench.destinations --date "$$(date -u +%F)" $(ARGS) > docs/benchmarks-destinations.md
-bench-spark: $(READY) ## docs/benchmarks-spark.md: Spark and DuckDB over 5 million jobs and 200 million log lines; needs Java
-	@$(BIN)/python -m bench.spark --date "$$(date -u +%F)" $(ARGS) > docs/benchmarks-spark.md
+bench-speed: $(READY) ## From response bytes to rows, against what else reads them
+	@$(BIN)/python -m bench.speed $(TODAY) $(ARGS) > .bench.md
+	@$(KEEP)
 
-bench-logs: $(READY) ## docs/benchmarks-logs.md: how fast job logs are read and searched
+bench-logs: $(READY) ## How fast job logs are read and searched
 	@$(BIN)/python -m bench.logs --json .bench-logs.json $(ARGS)
-	@$(BIN)/python -m bench.told "$$(date -u +%F)" .bench-logs.json > docs/benchmarks-logs.md
+	@$(BIN)/python -m bench.told "$$(date -u +%F)" .bench-logs.json > .bench.md
+	@$(KEEP)
 	@$(BIN)/python -m bench.log_search
 
-bench-views: $(READY) ## docs/benchmarks-views.md: every view over a million jobs
-	@$(BIN)/python -m bench.views --date "$$(date -u +%F)" > docs/benchmarks-views.md
+bench-views: $(READY) ## Every view over a million jobs
+	@$(BIN)/python -m bench.views $(TODAY) > .bench.md
+	@$(KEEP)
 
-bench-cost: $(READY) ## docs/benchmarks-cost.md: requests and losses of ours and of others, some minutes
-	@$(BIN)/python -m bench.cost --write docs/benchmarks-cost.md --date "$$(date -u +%F)" $(ARGS)
+bench-cost: $(READY) ## Requests and losses of ours and of others, some minutes
+	@$(BIN)/python -m bench.cost --write .bench.md $(TODAY) $(ARGS)
+	@$(KEEP)
+
+bench-destinations: $(READY) ## Each destination through the same course
+	@PYTHONPATH=tests $(BIN)/python -m bench.destinations $(TODAY) $(ARGS) > .bench.md
+	@$(KEEP)
+
+bench-spark: $(READY) ## Spark and DuckDB over 5 million jobs and 200 million log lines; needs Java
+	@$(BIN)/python -m bench.spark $(TODAY) $(ARGS) > .bench.md
+	@$(KEEP)
 
 # Made once, and again when the lock or the project's needs change. uv where it is on PATH and new enough (pyproject
 # says how new); otherwise a pinned one is put into .venv, where `uv sync` leaves it alone.

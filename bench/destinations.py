@@ -23,6 +23,7 @@ import duckdb
 import psycopg
 import pytest
 
+import environments
 import lakes
 import postgres as server
 import truth
@@ -37,19 +38,19 @@ from .told import machine
 FREE = Budgets(rest=10**6, rest_user=10**6, graphql=10**6, graphql_user=10**6)
 OLD = datetime(2020, 1, 1, tzinfo=UTC)
 TABLES = (*(name for name, table in catalog().items() if table.by_default), "job_logs")
-PAGE = """# Benchmarks: destinations
+PAGE = """# Benchmarks of destinations
 
-<!-- written by make bench-destinations -->
+Written by `make bench-destinations`; do not edit.
+{machine}
 
 The local Buildkite's small organization goes through the same course into each destination: a first load, a second one
 with nothing new, and a third after twelve hours in which builds went on, ended and were retried, and a team got
 another description. Before the third one the DuckDB file of a lake is taken away. Then every row and field of twelve
-tables is compared with what Buildkite has, of a lake after it was restored once more. Seconds include publishing; S3
-is moto, a server on the same machine.
+tables is compared with what Buildkite has, of a lake after it was restored once more. Seconds include publishing, and
+the last column what sets a destination up: of DuckLake, with its catalogue in PostgreSQL, a whole environment. S3 is
+moto, a server on the same machine.
 
 {table}
-
-{machine}
 """
 HEADER = """| destination | first load | second load | late update, s | rows right | history | views | all, s |
 |---|---|---|---|---|---|---|---|"""
@@ -99,6 +100,9 @@ def at_file(
         yield target, read
 
 
+Course = tuple[list[tuple[float, int]], list[str], int, int]
+"""(seconds, requests) of each load; what is wrong then; versions of the team that changed; views."""
+DUCKLAKE = "ducklake, PostgreSQL"
 DESTINATIONS: dict[str, Callable[[pytest.MonkeyPatch, Path], Any]] = {
     "duckdb": at_file,
     "postgres": at_postgres,
@@ -110,14 +114,23 @@ DESTINATIONS: dict[str, Callable[[pytest.MonkeyPatch, Path], Any]] = {
 def course(name: str) -> str:
     """A line of the table. Raises AssertionError where a load did not do all that was asked."""
     began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        took, wrong, versions, made = in_ducklake(Path(folder)) if name == DUCKLAKE else here(name, Path(folder))
+    seconds = time.perf_counter() - began
+    loads = [f"{one:.1f} s, {requests} requests" for one, requests in took[:2]]
+    same = "all" if not wrong else f"{len(wrong)} differ: {wrong[0]}"
+    changed = "both versions" if versions == 2 else f"{versions} versions of 2"
+    return f"| {name} | {' | '.join(loads)} | {took[2][0]:.1f} | {same} | {changed} | {made} | {seconds:.0f} |"
+
+
+def here(name: str, folder: Path) -> Course:
     with (
-        tempfile.TemporaryDirectory() as folder,
         pytest.MonkeyPatch.context() as patch,
-        DESTINATIONS[name](patch, Path(folder)) as (target, read),
+        DESTINATIONS[name](patch, folder) as (target, read),
         Standin(demo(days=16, pipelines=12, builds_per_day=3), budgets=FREE) as standin,
     ):
         origin = Origin(("acme-inc",), standin.token, standin.rest_url, standin.graphql_url)
-        told: list[str] = []
+        took = []
         for turn in range(3):
             if turn == 2:
                 go_on(standin.world)
@@ -126,14 +139,17 @@ def course(name: str) -> str:
             asked, since = len(standin.seen), time.perf_counter()
             (outcome,) = load(origin, target, TABLES, OLD, sleep=standin.clock.sleep)
             assert (outcome.exit_code, outcome.warnings) == (0, {}), outcome
-            requests = f", {len(standin.seen) - asked} requests" if turn < 2 else ""
-            told.append(f"{time.perf_counter() - since:.1f}{' s' if requests else ''}{requests}")
+            took.append((time.perf_counter() - since, len(standin.seen) - asked))
         where, number = read()
-        found, made, versions = truth.wrong(where, standin.world, "acme-inc"), number(VIEWS), number(VERSIONS)
-    seconds = time.perf_counter() - began
-    same = "all" if not found else f"{len(found)} differ: {found[0]}"
-    changed = "both versions" if versions == 2 else f"{versions} versions of 2"
-    return f"| {name} | {' | '.join(told)} | {same} | {changed} | {made} | {seconds:.0f} |"
+        return took, truth.wrong(where, standin.world, "acme-inc"), number(VERSIONS), number(VIEWS)
+
+
+def in_ducklake(folder: Path) -> Course:
+    """The same in an environment of its own (tests/ducklake_loads.py), which it takes a while to make."""
+    with server.server() as catalog:
+        told = environments.ducklake(catalog.url, folder)
+    took = [(load["seconds"], load["requests"]) for load in told["loads"]]
+    return took, told["wrong"], told["versions"], told["views"]
 
 
 def go_on(world: World) -> None:
@@ -147,9 +163,9 @@ def main() -> None:
     """Print the page."""
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--date", required=True)
-    words.add_argument("names", nargs="*", help=", ".join(DESTINATIONS))
+    words.add_argument("names", nargs="*", help=", ".join((*DESTINATIONS, DUCKLAKE)))
     given = words.parse_args()
-    lines = [HEADER, *(course(name) for name in given.names or DESTINATIONS)]
+    lines = [HEADER, *(course(name) for name in given.names or (*DESTINATIONS, DUCKLAKE))]
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     sys.stdout.write(PAGE.format(table="\n".join(lines), machine=machine(given.date, load)))
 

@@ -80,7 +80,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 PAGE = """\
-# Benchmarks
+# Benchmarks of requests, and of what is lost
 
 Written by `make bench-cost`; do not edit.
 {date}{about}.

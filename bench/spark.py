@@ -1,8 +1,8 @@
-"""The nine most asked views in Apache Spark and in DuckDB, over the same Parquet files: `python -m bench.spark`.
+"""The nine most asked views in Apache Spark and in DuckDB, over the same rows: `python -m bench.spark`.
 
-Files of five million jobs and two hundred million log lines are made, both answer, and every row is held against the
-other's; the page, as Markdown, goes to standard output. Spark needs Java 17 or newer, and is installed from uv.lock
-into an environment of its own.
+Parquet files of five million jobs and two hundred million log lines are made, and Delta and Iceberg out of them. DuckDB
+answers from Parquet, Spark from each of the three, and every row is held against the other's; the page, as Markdown,
+goes to standard output. Spark needs Java 17 or newer, and is installed from uv.lock into an environment of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,10 @@ import duckdb
 import sqlglot
 
 from buildkite_ci.catalog import catalog
-from buildkite_elt import views
+from buildkite_elt import lake, views
 from buildkite_elt.views import engines
 
-from . import spark_rows
+from . import spark_lakes, spark_rows
 from .told import machine
 
 NINE = {
@@ -50,11 +50,11 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Answer:
-    """A view in both: rows, seconds by the clock, and how many rows differ."""
+    """A view: rows, and seconds by the clock, in DuckDB; Spark's seconds by format; how many rows of all differ."""
 
     rows: int
     duckdb: float
-    spark: float
+    spark: dict[str, float]
     different: int
 
 
@@ -99,20 +99,19 @@ def _made(view: views.View, names: Iterable[str]) -> bool:
     return all(one in names or (one in known and _made(known[one], names)) for one in view.reads)
 
 
-def in_spark(python: Path, folder: Path, answers: Path, memory: str) -> dict[str, Any]:
-    """The version of Spark and its seconds by view; all our views are made there, over empty tables if need be."""
-    names = sorted(path.name for path in folder.iterdir())
+def in_spark(python: Path, files: Mapping[str, spark_lakes.Files], answers: Path, memory: str) -> dict[str, Any]:
+    """The version of Spark and its seconds by format and view; all our views are made there, over empty tables if need
+    be. files: by format."""
+    names = next(iter(files.values()))
     written = [
         [view.name, engines.portable(sqlglot.parse_one(view.sql, read="duckdb"), "spark").sql("spark", comments=False)]
         for view in views.views().values()
     ]
     empty = [[name, sqlglot.transpile(views.empty(name), "duckdb", "spark")[0]] for name in catalog()]
     plan = {
-        "folder": str(folder),
+        "files": files,
         "answers": str(answers),
-        "tables": names,
-        "empty": [one for one in empty if one[0] not in names],
-        "views": written,
+        "views": [*(one for one in empty if one[0] not in names), *written],
         "asked": [[name, asked(name)] for name in NINE.values()],
         "cores": os.cpu_count(),
         "settings": {
@@ -126,17 +125,16 @@ def in_spark(python: Path, folder: Path, answers: Path, memory: str) -> dict[str
     file.write_text(json.dumps(plan), encoding="utf-8")
     words = [str(python), str(Path(__file__).with_name("spark_side.py")), str(file)]
     env = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1"}
-    done = subprocess.run(words, env=env, cwd=answers, capture_output=True, text=True)  # noqa: S603
-    if done.returncode:
-        raise RuntimeError(done.stderr[-4000:])
+    done = subprocess.run(words, env=env, cwd=answers, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
     told: dict[str, Any] = json.loads(done.stdout)
     return told
 
 
-def different(connection: duckdb.DuckDBPyConnection, name: str, answers: Path) -> tuple[int, int]:
-    """Rows of DuckDB's answer, and how many rows of either are not the other's, in order of the view's key."""
+def different(connection: duckdb.DuckDBPyConnection, name: str, answers: Path, form: str) -> tuple[int, int]:
+    """Rows of DuckDB's answer, and how many rows of either are not the other's, in order of the view's key; the other's
+    are in ANSWERS/FORM/NAME."""
     key = ", ".join(f'"{column}"' for column in views.views()[name].key)
-    here, there = f"'{answers}/{name}.parquet'", f"'{answers}/{name}/*.parquet'"
+    here, there = f"'{answers}/{name}.parquet'", f"'{answers}/{form}/{name}/*.parquet'"
     columns = connection.execute(f"DESCRIBE FROM {here}").fetchall()
     told = connection.execute(f"DESCRIBE FROM {there}").fetchall()
     assert [row[0] for row in columns] == [row[0] for row in told], name
@@ -168,14 +166,16 @@ def compared(
     with duckdb.connect(str(answers / "answers.duckdb")) as connection:
         connection.execute("SET TimeZone = 'UTC'; SET memory_limit = '4GB'; SET preserve_insertion_order = FALSE")
         made = spark_rows.make(connection, folder / "tables", jobs, lines)
+        files = {form: spark_lakes.files(connection, folder / "tables", form) for form in lake.FORMATS}
         here = in_duckdb(connection, folder / "tables", answers)
-        told = in_spark(python, folder / "tables", answers, memory)
+        told = in_spark(python, files, answers, memory)
         if told["refused"]:
             raise RuntimeError(f"Spark refuses views: {told['refused']}")
         found = {}
         for name, took in here.items():
-            rows, wrong = different(connection, name, answers)
-            found[name] = Answer(rows, took, told["seconds"][name], wrong)
+            seconds = {form: told["seconds"][form][name] for form in files}
+            wrong = [different(connection, name, answers, form) for form in files]
+            found[name] = Answer(wrong[0][0], took, seconds, sum(count for _, count in wrong))
     return made, told["version"], found
 
 
@@ -189,18 +189,22 @@ def page(made: spark_rows.Made, version: str, found: dict[str, Answer], date: st
         "Written by `make bench-spark`; do not edit.",
         machine(date, f"{os.getloadavg()[0]:.1f}"),
         "",
-        f"PySpark {version}, on this one machine, and DuckDB read the same Parquet files: {made.rows['jobs']:,} jobs "
-        f"and {made.rows['job_log_lines']:,} log lines of {spark_rows.DAYS} days, made up, a file for each day of a "
-        "table. Spark is told the views' SQL as sqlglot and `views/engines.py` write it. Every row is held against the "
-        f"other's, fractions within {NEAR:g}: {wrong or 'none'} differ{'s' if wrong == 1 else ''}.",
+        f"PySpark {version}, on this one machine, and DuckDB answer the same questions of the same rows: "
+        f"{made.rows['jobs']:,} jobs and {made.rows['job_log_lines']:,} log lines of {spark_rows.DAYS} days, made up. "
+        "DuckDB reads Parquet, a file for each day of a table; Spark reads that, and Delta and Iceberg as our lakes "
+        "write them, ten days a publish. Its own readers of these are jars that Python's packages do not bring, so "
+        "it is given the files that deltalake and pyiceberg name for the newest version. It is told the views' SQL as "
+        "sqlglot and `views/engines.py` write it. Every row of each answer is held against DuckDB's, fractions within "
+        f"{NEAR:g}: {wrong or 'none'} differ{'s' if wrong == 1 else ''}.",
         "",
         "The views are those of the nine questions that are asked most. Of build_log_lines, which has a row for each "
         f"line, this is asked: `{ASKED['build_log_lines']}`. One run each, by the clock, from the files to a file.",
         "",
-        "| question | view | rows | DuckDB, s | Spark, s | rows that differ |",
-        "|---|---|---:|---:|---:|---:|",
+        f"| question | view | rows | DuckDB, s | {' | '.join(f'Spark, {form}, s' for form in lake.FORMATS)} | differ |",
+        f"|---|---|---:|---:|{'---:|' * len(lake.FORMATS)}---:|",
         *(
-            f"| {numbers[name]} | {name} | {one.rows:,} | {one.duckdb:.1f} | {one.spark:.1f} | {one.different} |"
+            f"| {numbers[name]} | {name} | {one.rows:,} | {one.duckdb:.1f} | "
+            f"{' | '.join(f'{took:.1f}' for took in one.spark.values())} | {one.different} |"
             for name, one in found.items()
         ),
         "",

@@ -1,7 +1,7 @@
 """What runs in the environment that has PySpark: `python spark_side.py PLAN`, where PLAN is the file of bench/spark.py.
 
-Every table and view becomes a temporary view; each asked query's rows go to ANSWERS/NAME as Parquet. Seconds of each,
-by the clock, go to standard output as JSON.
+For each format every table and view becomes a temporary view; each asked query's rows go to ANSWERS/FORMAT/NAME as
+Parquet. Seconds of each, by the clock, go to standard output as JSON.
 """
 
 from __future__ import annotations
@@ -32,20 +32,22 @@ def main() -> None:
         builder = builder.config(name, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
-    for name in plan["tables"]:
-        spark.read.parquet(f"{plan['folder']}/{name}").createOrReplaceTempView(name)
-    refused = {}
-    for name, query in [*plan["empty"], *plan["views"]]:
-        try:
-            spark.sql(query).createOrReplaceTempView(name)
-        except PySparkException as error:
-            refused[name] = str(error).splitlines()[0]
-    took = {}
-    for name, query in plan["asked"]:
-        began = time.perf_counter()
-        spark.sql(query).write.mode("overwrite").parquet(f"{plan['answers']}/{name}")
-        took[name] = time.perf_counter() - began
-        sys.stderr.write(f"{name}: {took[name]:.1f} s\n")
+    refused: dict[str, str] = {}
+    took: dict[str, dict[str, float]] = {}
+    for form, tables in plan["files"].items():
+        for name, files in tables.items():
+            spark.read.parquet(*files).createOrReplaceTempView(name)
+        for name, query in plan["views"]:
+            try:
+                spark.sql(query).createOrReplaceTempView(name)
+            except PySparkException as error:
+                refused[name] = str(error).splitlines()[0]
+        took[form] = {}
+        for name, query in plan["asked"]:
+            began = time.perf_counter()
+            spark.sql(query).write.mode("overwrite").parquet(f"{plan['answers']}/{form}/{name}")
+            took[form][name] = time.perf_counter() - began
+            sys.stderr.write(f"{form}, {name}: {took[form][name]:.1f} s\n")
     sys.stdout.write(json.dumps({"version": spark.version, "seconds": took, "refused": refused}))
     spark.stop()
 

@@ -225,15 +225,13 @@ def main() -> None:
 
 
 def page(figures: list[Figure], parts: dict[str, float], date: str) -> str:
-    """docs/benchmarks.md."""
+    """docs/benchmarks-speed.md."""
     whole = sum(parts.values())
     shares = sorted(parts.items(), key=lambda one: -one[1])
     lines = [
-        "# Benchmarks",
+        "# Benchmarks of loads",
         "",
-        "Written by `make bench-speed`; do not edit. Pages of their own: [requests, and what others "
-        "lose](benchmarks-cost.md), [job logs](benchmarks-logs.md), [views over a million jobs](benchmarks-views.md).",
-        "",
+        "Written by `make bench-speed`; do not edit.",
         machine(date, f"{os.getloadavg()[0]:.1f}"),
         "",
         "The same answers over HTTP for every load, all columns, into a DuckDB file; imports are not measured. "

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from filelock import FileLock
 from typer.testing import CliRunner, Result
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from postgres import Server
 
 Command = Callable[..., Result]
+Configured = Callable[[str], None]
 
 ENOUGH = Budgets(rest=10**6, rest_user=10**6, graphql=10**6, graphql_user=10**6)
 """No waiting: the small world's clock stands still."""
@@ -97,3 +100,19 @@ def command(environment: None) -> Iterator[Command]:
     """`command("load", "builds")` -> exit_code, stdout, stderr, of the stand-in's world."""
     yield lambda *words, **more: CliRunner().invoke(app, [str(word) for word in words], **more)
     watching.lines(False)
+
+
+@pytest.fixture
+def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Configured]:
+    """`configured(text)`: dlt's configuration, as if the process had begun in a folder with that config.toml."""
+    context = Container()[PluggableRunContext]
+
+    def write(text: str) -> None:
+        (tmp_path / ".dlt").mkdir(exist_ok=True)
+        (tmp_path / ".dlt" / "config.toml").write_text(text, encoding="utf-8")
+        monkeypatch.chdir(tmp_path)
+        context.reload_providers()
+
+    yield write
+    monkeypatch.undo()
+    context.reload_providers()

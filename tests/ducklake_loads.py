@@ -1,4 +1,5 @@
-"""Two loads by dlt's own destination ducklake, in the environment of test_ducklake.py; prints what is there then.
+"""The course of bench/destinations.py by dlt's own destination ducklake, in an environment of its own; prints as JSON
+what it took and what is there then.
 
 python ducklake_loads.py CATALOG FOLDER
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,12 +18,13 @@ import duckdb_extension_ducklake  # type: ignore[import-not-found]
 import duckdb_extension_postgres_scanner  # type: ignore[import-not-found]
 
 import truth
+from buildkite_ci.catalog import catalog
 from buildkite_elt.loads import Origin, Target, load
 from buildkite_elt.standin import Budgets, Standin
 from buildkite_elt.standin.demo import demo
 
 FREE = Budgets(rest=10**6, rest_user=10**6, graphql=10**6, graphql_user=10**6)
-TABLES = ("builds", "jobs", "teams")
+TABLES = (*(name for name, table in catalog().items() if table.by_default), "job_logs")
 LAKE = "DESTINATION__DUCKLAKE__CREDENTIALS"
 
 
@@ -40,7 +43,7 @@ def copied(file: Path) -> tuple[int, int]:
     with pipe.sql_client() as client:
         lake = client.native_connection
         lake.execute(f"ATTACH '{file}' AS copied; CREATE SCHEMA copied.ci")
-        for table in TABLES:
+        for table in truth.TRUTH:
             lake.execute(f"CREATE TABLE copied.ci.{table} AS FROM {client.make_qualified_table_name(table)}")
         views = "SELECT count(*) FROM duckdb_views() WHERE schema_name = 'ci'"
         teams = client.make_qualified_table_name("teams")
@@ -53,22 +56,22 @@ def copied(file: Path) -> tuple[int, int]:
 def main() -> None:
     folder = Path(sys.argv[2])
     settings(sys.argv[1], folder)
-    rows = []
-    with Standin(demo(days=16, pipelines=12, builds_per_day=1), budgets=FREE) as standin:
+    loads = []
+    with Standin(demo(days=16, pipelines=12, builds_per_day=3), budgets=FREE) as standin:
         origin = Origin(("acme-inc",), standin.token, standin.rest_url, standin.graphql_url)
-        for turn in range(2):
-            if turn == 1:
+        for turn in range(3):
+            if turn == 2:
                 standin.world.advance(timedelta(hours=12))
                 next(iter(standin.world.organizations["acme-inc"].teams.values()))["description"] = "Changed"
-            since = datetime(2020, 1, 1, tzinfo=UTC)
+            asked, began, since = len(standin.seen), time.perf_counter(), datetime(2020, 1, 1, tzinfo=UTC)
             (outcome,) = load(origin, Target("ducklake"), TABLES, since, sleep=standin.clock.sleep)
             assert outcome.exit_code == 0, outcome
-            rows.append(outcome.rows["builds"])
+            took = time.perf_counter() - began
+            loads.append({"seconds": took, "requests": len(standin.seen) - asked, "builds": outcome.rows["builds"]})
         views, versions = copied(folder / "copied.duckdb")
-        wrong = truth.wrong(folder / "copied.duckdb", standin.world, "acme-inc", TABLES)
-    sys.stdout.write(
-        json.dumps({"wrong": wrong, "views": views, "versions": versions, "rows": rows, "not": outcome.warnings})
-    )
+        wrong = truth.wrong(folder / "copied.duckdb", standin.world, "acme-inc")
+    told = {"wrong": wrong, "views": views, "versions": versions, "loads": loads, "warnings": outcome.warnings}
+    sys.stdout.write(json.dumps(told))
 
 
 if __name__ == "__main__":

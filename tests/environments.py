@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,3 +34,21 @@ def environment(folder: Path, package: str | Path) -> Path:
     commands = folder / "venv" / "bin"
     uv("pip", "install", "--quiet", "--python", commands / "python", "--constraints", locked, package)
     return commands
+
+
+def ducklake(catalog: str, folder: Path) -> dict[str, Any]:
+    """What ducklake_loads.py tells, in the environment that has DuckDB's extensions. catalog: a PostgreSQL database."""
+    locked, python = folder / "locked.txt", folder / "venv" / "bin" / "python"
+    uv("export", "-q", "--locked", "--no-dev", "--group", "ducklake", "--no-emit-project", "--no-hashes", "-o", locked)
+    uv("venv", "--quiet", "--python", sys.executable, folder / "venv")
+    uv("pip", "install", "--quiet", "--python", python, "--requirements", locked)
+    found = [str(ROOT / name) for name in ("sources", "pipelines", "tests")]
+    run = subprocess.run(
+        [python, ROOT / "tests" / "ducklake_loads.py", catalog, folder],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(found)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    told: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return told

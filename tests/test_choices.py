@@ -14,8 +14,6 @@ from uuid import UUID
 
 import duckdb
 import pytest
-from dlt.common.configuration.container import Container
-from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from typer.testing import CliRunner
 
 from buildkite_ci.catalog import catalog
@@ -29,6 +27,7 @@ from buildkite_elt.cli import app
 from buildkite_elt.loads import Target
 from buildkite_elt.standin import Organization, Standin
 from buildkite_elt.warehouse import pipeline
+from conftest import Configured
 from faults import LONG_AGO, PLENTY
 from lively import Row, ask, eventful, heard, into, values
 
@@ -148,25 +147,6 @@ def test_a_sample_is_about_its_share_and_the_same_ones_each_time() -> None:
 
 
 # As it is typed and configured
-
-
-Configured = Callable[[str], None]
-
-
-@pytest.fixture
-def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Configured]:
-    """`configured(text)`: dlt's configuration, as if the process had begun in a folder with that config.toml."""
-    context = Container()[PluggableRunContext]
-
-    def write(text: str) -> None:
-        (tmp_path / ".dlt").mkdir(exist_ok=True)
-        (tmp_path / ".dlt" / "config.toml").write_text(text, encoding="utf-8")
-        monkeypatch.chdir(tmp_path)
-        context.reload_providers()
-
-    yield write
-    monkeypatch.undo()
-    context.reload_providers()
 
 
 def test_options_are_of_the_tables_that_are_named() -> None:

@@ -24,7 +24,7 @@ from buildkite_elt.standin import Standin, World
 from buildkite_elt.standin.demo import demo, empty
 from buildkite_elt.standin.exports import write
 from buildkite_elt.standin.life import Life
-from conftest import Command
+from conftest import Command, Configured
 from faults import PLENTY, into
 from truth import wrong
 
@@ -246,6 +246,20 @@ def test_the_command_tells_what_it_imported(command: Command, tmp_path: Path) ->
     assert (told["organization"], told["rows"]["builds"], told["requests"]) == ("acme", 12, 0)
     wrong_word = command("import", str(tmp_path / "bucket"), "--database", str(tmp_path / "file"), "--show", "email")
     assert (wrong_word.exit_code, "--show" in wrong_word.stderr) == (2, True)
+
+
+def test_an_import_keeps_to_the_files_of_the_views_that_a_user_has(
+    command: Command, configured: Configured, tmp_path: Path
+) -> None:
+    prices = tmp_path / "prices.csv"
+    prices.write_text("queue_key,usd_per_hour\nlarge,2.5\n", encoding="utf-8")
+    configured(f'[sources.buildkite_ci.views]\nprice_list = "{prices}"\n')
+    here, _ = world()
+    write(here, "acme", tmp_path / "bucket")
+    done = command("import", tmp_path / "bucket", "--database", tmp_path / "file")
+    assert done.exit_code == 0, done.stderr
+    with duckdb.connect(str(tmp_path / "file"), read_only=True) as connection:
+        assert connection.execute("FROM ci.price_list").fetchall() == [("large", 2.5)]
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ class Place:
 
     def files(self) -> Any:
         """The file system and the path in it. BadInput where nobody knows how to reach it."""
-        import fsspec  # type: ignore[import-untyped]
+        import fsspec
 
         try:
             return fsspec.core.url_to_fs(self.url)
