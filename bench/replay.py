@@ -13,7 +13,7 @@ from types import TracebackType
 
 import httpx
 
-KEPT = ("content-type", "date", "link", "x-oauth-scopes")
+KEPT = re.compile("content-type|date|link|x-oauth-scopes|ratelimit.*")
 COPY = re.compile(r"(?<=/organizations/)([a-z]+)-(\d)")
 """An organization that is another one with a number: the same answers, with other ids."""
 UUID = re.compile(rb'"[0-9a-f]([0-9a-f]{7}-[0-9a-f]{4}-)')
@@ -41,7 +41,7 @@ class Replay:
                 if key not in replay.pages:
                     token = {"Authorization": self.headers["Authorization"], "Content-Type": "application/json"}
                     found = client.request(self.command, path, content=body, headers=token)
-                    told = [(name, found.headers[name]) for name in KEPT if name in found.headers]
+                    told = [(name, value) for name, value in found.headers.items() if KEPT.fullmatch(name)]
                     told = [(name, value.replace(upstream, replay.url)) for name, value in told]
                     replay.pages[key] = (
                         found.status_code,

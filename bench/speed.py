@@ -33,7 +33,7 @@ from .replay import Replay
 from .speed_scripts import DICTS, MSGSPEC, OURS, READER, TOLD
 from .told import machine, row
 
-PLENTY = Budgets(rest=10**9, rest_user=10**9)
+PLENTY = Budgets(rest=10**9, rest_user=10**9, graphql=10**9, graphql_user=10**9)
 JOBS = 50
 """Jobs of a build."""
 DAYS = 300
