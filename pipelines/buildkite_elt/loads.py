@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Busy", "LoadFailed", "Origin", "Outcome", "Target", "load"]
 
-PACKAGE = 123_000
+PACKAGE = 117_000
 """Builds and jobs in one load package, and a page more: what a crash costs at most, a minute of the API's pace or so.
-It is a row group of DuckDB's, which is written once; of less, a part is written again with the next package."""
+With 50 jobs a build its jobs stay within the 122,880 rows of a row group of DuckDB's, which is written once; of
+more, what spills into the next group is written again with the next package."""
 
 
 VIEWED = ("duckdb", "ducklake", "postgres")
