@@ -19,9 +19,14 @@ def row(figure: dict[str, Any]) -> str:
     runs, target = figure["runs"], figure["target"]
     middle = statistics.median(runs)
     met = "" if target is None else "yes" if (middle <= target if figure["most"] else middle >= target) else "**no**"
-    aim = "" if target is None else f"{'≤' if figure['most'] else '≥'} {target:g}"
-    told = f"{middle:,.4g} | {min(runs):,.4g} – {max(runs):,.4g} | {len(runs)} | {aim} | {met}"
+    aim = "" if target is None else f"{'≤' if figure['most'] else '≥'} {short(target)}"
+    told = f"{short(middle)} | {short(min(runs))} – {short(max(runs))} | {len(runs)} | {aim} | {met}"
     return f"| {figure['name'].strip()} | {figure['unit']} | {told} |"
+
+
+def short(value: float) -> str:
+    """Four digits that count, and no exponent."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def machine(date: str, load: str) -> str:
