@@ -36,6 +36,7 @@ from buildkite_elt.standin.demo import demo
 from .told import machine
 
 FREE = Budgets(rest=10**6, rest_user=10**6, graphql=10**6, graphql_user=10**6)
+PER_DAY = 3
 OLD = datetime(2020, 1, 1, tzinfo=UTC)
 TABLES = (*(name for name, table in catalog().items() if table.by_default), "job_logs")
 PAGE = """# Benchmarks of destinations
@@ -127,7 +128,7 @@ def here(name: str, folder: Path) -> Course:
     with (
         pytest.MonkeyPatch.context() as patch,
         DESTINATIONS[name](patch, folder) as (target, read),
-        Standin(demo(days=16, pipelines=12, builds_per_day=3), budgets=FREE) as standin,
+        Standin(demo(days=16, pipelines=12, builds_per_day=PER_DAY), budgets=FREE) as standin,
     ):
         origin = Origin(("acme-inc",), standin.token, standin.rest_url, standin.graphql_url)
         took = []
@@ -147,7 +148,7 @@ def here(name: str, folder: Path) -> Course:
 def in_ducklake(folder: Path) -> Course:
     """The same in an environment of its own (tests/ducklake_loads.py), which it takes a while to make."""
     with server.server() as catalog:
-        told = environments.ducklake(catalog.url, folder)
+        told = environments.ducklake(catalog.url, folder, PER_DAY)
     took = [(load["seconds"], load["requests"]) for load in told["loads"]]
     return took, told["wrong"], told["versions"], told["views"]
 

@@ -1,7 +1,7 @@
 """The course of bench/destinations.py by dlt's own destination ducklake, in an environment of its own; prints as JSON
 what it took and what is there then.
 
-python ducklake_loads.py CATALOG FOLDER
+python ducklake_loads.py CATALOG FOLDER BUILDS_PER_DAY
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> None:
     folder = Path(sys.argv[2])
     settings(sys.argv[1], folder)
     loads = []
-    with Standin(demo(days=16, pipelines=12, builds_per_day=3), budgets=FREE) as standin:
+    with Standin(demo(days=16, pipelines=12, builds_per_day=int(sys.argv[3])), budgets=FREE) as standin:
         origin = Origin(("acme-inc",), standin.token, standin.rest_url, standin.graphql_url)
         for turn in range(3):
             if turn == 2:

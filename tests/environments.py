@@ -36,7 +36,7 @@ def environment(folder: Path, package: str | Path) -> Path:
     return commands
 
 
-def ducklake(catalog: str, folder: Path) -> dict[str, Any]:
+def ducklake(catalog: str, folder: Path, builds_per_day: int) -> dict[str, Any]:
     """What ducklake_loads.py tells, in the environment that has DuckDB's extensions. catalog: a PostgreSQL database."""
     locked, python = folder / "locked.txt", folder / "venv" / "bin" / "python"
     uv("export", "-q", "--locked", "--no-dev", "--group", "ducklake", "--no-emit-project", "--no-hashes", "-o", locked)
@@ -44,7 +44,7 @@ def ducklake(catalog: str, folder: Path) -> dict[str, Any]:
     uv("pip", "install", "--quiet", "--python", python, "--requirements", locked)
     found = [str(ROOT / name) for name in ("sources", "pipelines", "tests")]
     run = subprocess.run(
-        [python, ROOT / "tests" / "ducklake_loads.py", catalog, folder],
+        [python, ROOT / "tests" / "ducklake_loads.py", catalog, folder, str(builds_per_day)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(found)},
         capture_output=True,
         text=True,
