@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,7 +157,7 @@ def _same(column: str, kind: str) -> str:
 
 
 def compared(
-    python: Path, folder: Path, jobs: int, lines: int, memory: str
+    python: Path, folder: Path, jobs: int, lines: int, memory: str, forms: Sequence[str] = (*lake.FORMATS,)
 ) -> tuple[spark_rows.Made, str, dict[str, Answer]]:
     """What was made, Spark's version, and the answers by view. folder: for files, the answers among them."""
     answers = folder / "answers"
@@ -166,7 +166,7 @@ def compared(
     with duckdb.connect(str(answers / "answers.duckdb")) as connection:
         connection.execute("SET TimeZone = 'UTC'; SET memory_limit = '4GB'; SET preserve_insertion_order = FALSE")
         made = spark_rows.make(connection, folder / "tables", jobs, lines)
-        files = {form: spark_lakes.files(connection, folder / "tables", form) for form in lake.FORMATS}
+        files = {form: spark_lakes.files(connection, folder / "tables", form) for form in forms}
         here = in_duckdb(connection, folder / "tables", answers)
         told = in_spark(python, files, answers, memory)
         if told["refused"]:
@@ -182,6 +182,7 @@ def compared(
 def page(made: spark_rows.Made, version: str, found: dict[str, Answer], date: str) -> str:
     """docs/benchmarks-spark.md."""
     numbers = {view: number for number, view in NINE.items()}
+    forms = [*next(iter(found.values())).spark]
     wrong = sum(answer.different for answer in found.values())
     lines = [
         "# Benchmarks of Apache Spark",
@@ -191,17 +192,17 @@ def page(made: spark_rows.Made, version: str, found: dict[str, Answer], date: st
         "",
         f"PySpark {version}, on this one machine, and DuckDB answer the same questions of the same rows: "
         f"{made.rows['jobs']:,} jobs and {made.rows['job_log_lines']:,} log lines of {spark_rows.DAYS} days, made up. "
-        "DuckDB reads Parquet, a file for each day of a table; Spark reads that, and Delta and Iceberg as our lakes "
-        "write them, ten days a publish. Its own readers of these are jars that Python's packages do not bring, so "
-        "it is given the files that deltalake and pyiceberg name for the newest version. It is told the views' SQL as "
-        "sqlglot and `views/engines.py` write it. Every row of each answer is held against DuckDB's, fractions within "
-        f"{NEAR:g}: {wrong or 'none'} differ{'s' if wrong == 1 else ''}.",
+        "DuckDB reads Parquet, a file for each day of a table; Spark reads that, and the other formats as our lakes "
+        "write them, ten days a publish. Its own readers of Delta and Iceberg are jars that Python's packages do not "
+        "bring, so it is given the files that deltalake and pyiceberg name for the newest version. It is told the "
+        "views' SQL as sqlglot and `views/engines.py` write it. Every row of each answer is held against DuckDB's, "
+        f"fractions within {NEAR:g}: {wrong or 'none'} differ{'s' if wrong == 1 else ''}.",
         "",
         "The views are those of the nine questions that are asked most. Of build_log_lines, which has a row for each "
         f"line, this is asked: `{ASKED['build_log_lines']}`. One run each, by the clock, from the files to a file.",
         "",
-        f"| question | view | rows | DuckDB, s | {' | '.join(f'Spark, {form}, s' for form in lake.FORMATS)} | differ |",
-        f"|---|---|---:|---:|{'---:|' * len(lake.FORMATS)}---:|",
+        f"| question | view | rows | DuckDB, s | {' | '.join(f'Spark, {form}, s' for form in forms)} | differ |",
+        f"|---|---|---:|---:|{'---:|' * len(forms)}---:|",
         *(
             f"| {numbers[name]} | {name} | {one.rows:,} | {one.duckdb:.1f} | "
             f"{' | '.join(f'{took:.1f}' for took in one.spark.values())} | {one.different} |"
@@ -222,6 +223,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=5_000_000)
     parser.add_argument("--lines", type=int, default=40, help="of log, a job")
+    parser.add_argument("--formats", nargs="+", choices=[*lake.FORMATS], default=[*lake.FORMATS])
     parser.add_argument("--memory", default="4g", help="of Spark's driver")
     parser.add_argument("--python", type=Path, help="that has PySpark; one is installed unless told")
     parser.add_argument("--folder", type=Path, help="where the files stay, and are found by the next run")
@@ -229,7 +231,8 @@ def main() -> None:
     told = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         python = told.python or environment(Path(folder, "environment"))
-        made, version, found = compared(python, told.folder or Path(folder), told.jobs, told.lines, told.memory)
+        where = told.folder or Path(folder)
+        made, version, found = compared(python, where, told.jobs, told.lines, told.memory, told.formats)
     sys.stdout.write(page(made, version, found, told.date))
     sys.exit(any(answer.different or not answer.rows for answer in found.values()))
 
