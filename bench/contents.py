@@ -20,9 +20,9 @@ ROWS = 40
 """Of a table, at most."""
 
 
-def page(docs: Path = DOCS) -> str:
+def page() -> str:
     """docs/benchmarks.md."""
-    told = {name: (docs / f"benchmarks-{name}.md").read_text(encoding="utf-8") for name in PAGES}
+    told = {name: (DOCS / f"benchmarks-{name}.md").read_text(encoding="utf-8") for name in PAGES}
     lines = [
         "# Benchmarks",
         "",

@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,19 +25,14 @@ import pytest
 import environments
 import lakes
 import postgres as server
+import thrice
 import truth
-from buildkite_ci.catalog import catalog
 from buildkite_elt import lake
-from buildkite_elt.loads import Origin, Target, load
-from buildkite_elt.standin import Budgets, Standin, World
-from buildkite_elt.standin.demo import demo
+from buildkite_elt.loads import Target
 
 from .told import machine
 
-FREE = Budgets(rest=10**6, rest_user=10**6, graphql=10**6, graphql_user=10**6)
 PER_DAY = 3
-OLD = datetime(2020, 1, 1, tzinfo=UTC)
-TABLES = (*(name for name, table in catalog().items() if table.by_default), "job_logs")
 PAGE = """# Benchmarks of destinations
 
 Written by `make bench-destinations`; do not edit.
@@ -56,8 +50,7 @@ moto, a server on the same machine.
 HEADER = """| destination | first load | second load | late update, s | rows right | history | views | all, s |
 |---|---|---|---|---|---|---|---|"""
 VIEWS = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'ci' AND table_type = 'VIEW'"
-CHANGED = "Another description"
-VERSIONS = f"SELECT count(*) FROM ci.teams WHERE id IN (SELECT id FROM ci.teams WHERE description = '{CHANGED}')"  # noqa: S608
+VERSIONS = thrice.versions("ci.teams")
 Reader = Callable[[], tuple[Path | str, Callable[[str], int]]]
 """What reads a destination afterwards: where tests/truth.py finds it, and the number that a query of it gives."""
 
@@ -101,8 +94,8 @@ def at_file(
         yield target, read
 
 
-Course = tuple[list[tuple[float, int]], list[str], int, int]
-"""(seconds, requests) of each load; what is wrong then; versions of the team that changed; views."""
+Course = tuple[list[thrice.Took], list[str], int, int]
+"""The loads; what is wrong then; versions of the team that changed; views."""
 DUCKLAKE = "ducklake, PostgreSQL"
 DESTINATIONS: dict[str, Callable[[pytest.MonkeyPatch, Path], Any]] = {
     "duckdb": at_file,
@@ -118,46 +111,29 @@ def course(name: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         took, wrong, versions, made = in_ducklake(Path(folder)) if name == DUCKLAKE else here(name, Path(folder))
     seconds = time.perf_counter() - began
-    loads = [f"{one:.1f} s, {requests} requests" for one, requests in took[:2]]
+    loads = [f"{one.seconds:.1f} s, {one.requests} requests" for one in took[:2]]
     same = "all" if not wrong else f"{len(wrong)} differ: {wrong[0]}"
     changed = "both versions" if versions == 2 else f"{versions} versions of 2"
-    return f"| {name} | {' | '.join(loads)} | {took[2][0]:.1f} | {same} | {changed} | {made} | {seconds:.0f} |"
+    return f"| {name} | {' | '.join(loads)} | {took[2].seconds:.1f} | {same} | {changed} | {made} | {seconds:.0f} |"
 
 
 def here(name: str, folder: Path) -> Course:
+    """In this process."""
     with (
         pytest.MonkeyPatch.context() as patch,
         DESTINATIONS[name](patch, folder) as (target, read),
-        Standin(demo(days=16, pipelines=12, builds_per_day=PER_DAY), budgets=FREE) as standin,
+        thrice.served(PER_DAY) as standin,
     ):
-        origin = Origin(("acme-inc",), standin.token, standin.rest_url, standin.graphql_url)
-        took = []
-        for turn in range(3):
-            if turn == 2:
-                go_on(standin.world)
-                if target.lake:
-                    target.database.unlink()
-            asked, since = len(standin.seen), time.perf_counter()
-            (outcome,) = load(origin, target, TABLES, OLD, sleep=standin.clock.sleep)
-            assert (outcome.exit_code, outcome.warnings) == (0, {}), outcome
-            took.append((time.perf_counter() - since, len(standin.seen) - asked))
+        took = thrice.loads(standin, target, target.database.unlink if target.lake else lambda: None)
         where, number = read()
         return took, truth.wrong(where, standin.world, "acme-inc"), number(VERSIONS), number(VIEWS)
 
 
 def in_ducklake(folder: Path) -> Course:
-    """The same in an environment of its own (tests/ducklake_loads.py), which it takes a while to make."""
+    """In an environment of its own (tests/ducklake_loads.py), which it takes a while to make."""
     with server.server() as catalog:
         told = environments.ducklake(catalog.url, folder, PER_DAY)
-    took = [(load["seconds"], load["requests"]) for load in told["loads"]]
-    return took, told["wrong"], told["versions"], told["views"]
-
-
-def go_on(world: World) -> None:
-    """Half a day, and a change of a team that makes a new version of its row."""
-    world.advance(timedelta(hours=12))
-    with world.lock:
-        next(iter(world.organizations["acme-inc"].teams.values()))["description"] = CHANGED
+    return [thrice.Took(**load) for load in told["loads"]], told["wrong"], told["versions"], told["views"]
 
 
 def main() -> None:

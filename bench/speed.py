@@ -43,18 +43,18 @@ SMALL, MIDDLE = 50_000, 200_000
 """Jobs of the smaller first loads: the newest ones of the world."""
 COPIES = 5
 GRAPHQL = 10_000
+"""Jobs of the world that is asked by GraphQL."""
 Took = dict[str, Any]
 
 
 @dataclass
 class Bench:
-    """A world of so many jobs in front of which loads are measured."""
+    """A world, and what answers for it, again and again."""
 
     life: Life
     replay: Replay
     token: str
     folder: Path
-    jobs: int
     made: list[Any] = field(default_factory=list)
 
     def run(self, script: str, *words: str) -> Took:
@@ -202,6 +202,7 @@ def large(bench: Bench) -> Iterator[Figure]:
 
 @contextmanager
 def benched(jobs: int) -> Iterator[Bench]:
+    """Of a world of so many jobs."""
     world = empty()
     life, now = Life(world, "acme"), world.clock.now()
     span = now - timedelta(days=DAYS), now - timedelta(hours=2)
@@ -211,7 +212,7 @@ def benched(jobs: int) -> Iterator[Bench]:
         Standin(world, budgets=PLENTY) as standin,
         Replay(standin.rest_url.removesuffix("/v2")) as replay,
     ):
-        yield Bench(life, replay, standin.token, Path(folder), jobs, made)
+        yield Bench(life, replay, standin.token, Path(folder), made)
 
 
 def measured(asked: argparse.Namespace) -> tuple[list[Figure], dict[str, float]]:

@@ -9,22 +9,17 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict
 from pathlib import Path
 
 import dlt
 import duckdb_extension_ducklake  # type: ignore[import-not-found]
 import duckdb_extension_postgres_scanner  # type: ignore[import-not-found]
 
+import thrice
 import truth
-from buildkite_ci.catalog import catalog
-from buildkite_elt.loads import Origin, Target, load
-from buildkite_elt.standin import Budgets, Standin
-from buildkite_elt.standin.demo import demo
+from buildkite_elt.loads import Target
 
-FREE = Budgets(rest=10**6, rest_user=10**6, graphql=10**6, graphql_user=10**6)
-TABLES = (*(name for name, table in catalog().items() if table.by_default), "job_logs")
 LAKE = "DESTINATION__DUCKLAKE__CREDENTIALS"
 
 
@@ -46,8 +41,7 @@ def copied(file: Path) -> tuple[int, int]:
         for table in truth.TRUTH:
             lake.execute(f"CREATE TABLE copied.ci.{table} AS FROM {client.make_qualified_table_name(table)}")
         views = "SELECT count(*) FROM duckdb_views() WHERE schema_name = 'ci'"
-        teams = client.make_qualified_table_name("teams")
-        versions = f"SELECT count(*) FROM {teams} WHERE id IN (SELECT id FROM {teams} WHERE description = 'Changed')"
+        versions = thrice.versions(client.make_qualified_table_name("teams"))
         found = [lake.execute(sql).fetchall()[0][0] for sql in (views, versions)]
         lake.execute("DETACH copied")
     return found[0], found[1]
@@ -56,21 +50,11 @@ def copied(file: Path) -> tuple[int, int]:
 def main() -> None:
     folder = Path(sys.argv[2])
     settings(sys.argv[1], folder)
-    loads = []
-    with Standin(demo(days=16, pipelines=12, builds_per_day=int(sys.argv[3])), budgets=FREE) as standin:
-        origin = Origin(("acme-inc",), standin.token, standin.rest_url, standin.graphql_url)
-        for turn in range(3):
-            if turn == 2:
-                standin.world.advance(timedelta(hours=12))
-                next(iter(standin.world.organizations["acme-inc"].teams.values()))["description"] = "Changed"
-            asked, began, since = len(standin.seen), time.perf_counter(), datetime(2020, 1, 1, tzinfo=UTC)
-            (outcome,) = load(origin, Target("ducklake"), TABLES, since, sleep=standin.clock.sleep)
-            assert outcome.exit_code == 0, outcome
-            took = time.perf_counter() - began
-            loads.append({"seconds": took, "requests": len(standin.seen) - asked, "builds": outcome.rows["builds"]})
+    with thrice.served(int(sys.argv[3])) as standin:
+        took = thrice.loads(standin, Target("ducklake"))
         views, versions = copied(folder / "copied.duckdb")
         wrong = truth.wrong(folder / "copied.duckdb", standin.world, "acme-inc")
-    told = {"wrong": wrong, "views": views, "versions": versions, "loads": loads, "warnings": outcome.warnings}
+    told = {"wrong": wrong, "views": views, "versions": versions, "loads": [asdict(one) for one in took]}
     sys.stdout.write(json.dumps(told))
 
 
