@@ -132,15 +132,17 @@ def test_a_reader_sees_whole_packages_while_a_load_runs(
                     counts.update(reader.execute("SELECT count(*) FROM ci.builds").fetchone() or ())
             except duckdb.Error as error:
                 refused.append(error)
-            time.sleep(0.01)
+            time.sleep(0.001)
 
-    reading = threading.Thread(target=read)
-    reading.start()
+    reading = [threading.Thread(target=read) for _ in range(3)]
+    for reader in reading:
+        reader.start()
     try:
         assert [one.exit_code for one in into(standin, file)] == [0]
     finally:
         over.set()
-        reading.join()
+        for reader in reading:
+            reader.join()
     assert len(counts) >= 2
     assert counts <= {0, 100, 199, 298, 300}, "a package is a page of 100, of which one is known from the page before"
     assert wrong(file, standin.world, "acme", ("builds", "jobs", "pipelines")) == []

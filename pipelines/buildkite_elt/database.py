@@ -10,6 +10,7 @@ from buildkite_ci.errors import BadInput
 
 if TYPE_CHECKING:
     import duckdb
+    import tenacity
 
 STORAGE = "v1.2.0"
 """A file of DuckDB 2's own version cannot be opened by 1.x; one of this version is, by both."""
@@ -17,6 +18,19 @@ STORAGE = "v1.2.0"
 
 class DatabaseTrouble(BadInput):
     """The file cannot be used; the text says why and what to do."""
+
+
+def patient() -> tenacity.Retrying:
+    """Calls what opens the file again while DuckDB is closing it in another thread of this process: it refuses to then,
+    for some milliseconds."""
+    import tenacity
+
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception(lambda error: "already attached" in str(error)),
+        stop=tenacity.stop_after_delay(30),
+        wait=tenacity.wait_random(0, 0.05),
+        reraise=True,
+    )
 
 
 def sane(path: Path) -> None:
@@ -63,7 +77,7 @@ def connect(path: Path, *, read_only: bool = True) -> duckdb.DuckDBPyConnection:
     if not path.exists():
         raise DatabaseTrouble(f"There is no {path} yet: `buildkite-elt demo` or `buildkite-elt load` makes it")
     try:
-        connection = duckdb.connect(str(path), read_only=read_only)
+        connection = patient()(duckdb.connect, str(path), read_only=read_only)
         connection.execute("SET TimeZone = 'UTC'")
     except duckdb.Error as error:
         raise _named(path, error) from error

@@ -18,12 +18,18 @@ from dlt.common.destination.client import (
     RunnableLoadJob,
 )
 from dlt.common.destination.typing import PreparedTableSchema
+from dlt.common.schema import Schema
 from dlt.common.schema.typing import TTableSchema
 from dlt.common.schema.utils import get_columns_names_with_prop, get_dedup_sort_tuple
 from dlt.common.storages.load_package import LoadJobInfo
 from dlt.destinations import duckdb
+from dlt.destinations.impl.duckdb.configuration import DuckDbClientConfiguration
 from dlt.destinations.impl.duckdb.duck import DuckDbClient
+from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 from dlt.destinations.job_impl import ReferenceFollowupJobRequest
+from duckdb import DuckDBPyConnection
+
+from .database import patient
 
 SETTINGS = ("SET GLOBAL checkpoint_threshold = '16MB'", "SET GLOBAL preserve_insertion_order = false")
 """dlt has DuckDB write everything into its log first, up to a gigabyte, and then once more into the file."""
@@ -42,8 +48,22 @@ class Duck(duckdb):
         return Client
 
 
+class SqlClient(DuckDbSqlClient):
+    """Its connections."""
+
+    def open_connection(self) -> DuckDBPyConnection:
+        return patient()(super().open_connection)
+
+
 class Client(DuckDbClient):
     """Its client."""
+
+    def __init__(
+        self, schema: Schema, config: DuckDbClientConfiguration, capabilities: DestinationCapabilitiesContext
+    ) -> None:
+        super().__init__(schema, config, capabilities)
+        names = self.create_dataset_names(schema, config)
+        self.sql_client = SqlClient(*names, config.credentials, capabilities)
 
     def should_load_data_to_staging_dataset(self, table_name: str) -> bool:
         staged = super().should_load_data_to_staging_dataset(table_name)

@@ -226,7 +226,7 @@ def run(pipe: Pipeline, data: Any = None, later: bool = False) -> None:
             pipe.normalize()
         if later:
             return
-        with _open(credentials):
+        with _open(pipe):
             pipe.load() if data is not None else pipe.run()
     except PipelineStepFailed as error:
         settings = getattr(credentials, "global_config", None)
@@ -236,15 +236,25 @@ def run(pipe: Pipeline, data: Any = None, later: bool = False) -> None:
         pipe.run()
 
 
-def _open(credentials: Any) -> contextlib.AbstractContextManager[Any]:
+@contextlib.contextmanager
+def _open(pipe: Pipeline) -> Iterator[None]:
     """The DuckDB file kept open while a package is loaded: dlt opens it for each statement, and writes all of it out
-    each time that it closes it."""
+    each time that it closes it. dlt is given this connection: beside readers in other threads, DuckDB may forget that
+    it has a file open, and refuses to open it again."""
     import duckdb
     from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
-    if isinstance(credentials, DuckDbCredentials):
-        return duckdb.connect(credentials.database)
-    return contextlib.nullcontext()
+    told = pipe.destination.config_params
+    credentials = told.get("credentials")
+    if not isinstance(credentials, DuckDbCredentials):
+        yield
+        return
+    with database.patient()(duckdb.connect, credentials.database) as connection:
+        told["credentials"] = DuckDbCredentials(connection, global_config=credentials.global_config)
+        try:
+            yield
+        finally:
+            told["credentials"] = credentials
 
 
 def _destination(target: Target) -> Any:
