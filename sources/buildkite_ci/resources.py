@@ -87,21 +87,22 @@ def _together(reader: Reader) -> Callable[[Page | End], Iterator[pa.Table]]:
     """The rows of some pages at a time: with each table that dlt is given it compares all columns anew. It may give the
     end before the pages, since it goes on with one page here and another there."""
     held: list[pa.Table] = []
-    seen, pages = 0, -1
+    seen, pages, size = 0, -1, 0
 
     def read(page: Page | End) -> Iterator[pa.Table]:
         import pyarrow as pa
 
-        nonlocal seen, pages
+        nonlocal seen, pages, size
         if isinstance(page, End):
             pages = page.pages
         else:
             seen += 1
-            held.extend(reader(page))
+            made = list(reader(page))
+            held.extend(made)
+            size += sum(one.nbytes for one in made)
         del page  # dlt asks for the next page before it comes back here
-        enough = seen == pages or sum(map(len, held)) >= ROWS or sum(one.nbytes for one in held) >= BYTES
-        if held and enough:
-            whole = pa.concat_tables(held)
+        if held and (seen == pages or sum(map(len, held)) >= ROWS or size >= BYTES):
+            whole, size = pa.concat_tables(held), 0
             held.clear()
             yield whole
 
