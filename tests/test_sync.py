@@ -31,6 +31,7 @@ class Copy:
         self.kept: dict[str, Any] = {}
         self.rows: dict[str, Row] = {}
         self.gone: set[str] = set()
+        self.packages = 0
 
     @property
     def acme(self) -> dict[str, Row]:
@@ -53,6 +54,7 @@ class Copy:
         assert isinstance(FETCH, Rest)
         before, sweep = len(self.standin.seen), True
         while True:
+            self.packages += 1
             state = State(self.kept, START - since, timedelta(minutes=10))
             path = "organizations/acme/builds"
             for page in sync(self.wire, path, FETCH, state, at_most=at_most, sweep=sweep):
@@ -191,6 +193,18 @@ def test_a_load_in_packages_covers_all_and_a_long_pause_is_caught_up(copy: Copy)
     copy.load(at_most=100)
     assert copy.wrong() == []
     assert len(copy.kept["covered"]) == 1
+
+
+@pytest.mark.parametrize(("bound", "at"), [("PAGES", 2), ("HEAVIEST", 1)])
+def test_a_package_ends_after_so_many_pages_or_bytes(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch, bound: str, at: int
+) -> None:
+    for n in range(450):
+        copy.add(-1000 + n)
+    monkeypatch.setattr(f"buildkite_ci.sync.{bound}", at)
+    copy.load(at_most=100_000)
+    assert copy.packages == {"PAGES": 3, "HEAVIEST": 5}[bound]
+    assert copy.wrong() == []
 
 
 @pytest.mark.parametrize("position", range(1, 14))

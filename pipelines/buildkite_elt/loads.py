@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Busy", "LoadFailed", "Origin", "Outcome", "Target", "load"]
 
-PACKAGE = 117_000
-"""Builds and jobs in one load package, and a page more: what a crash costs at most, a minute of the API's pace or so.
-With 50 jobs a build its jobs stay within the 122,880 rows of a row group of DuckDB's, which is written once; of
-more, what spills into the next group is written again with the next package."""
+PACKAGE = 240_000
+"""Builds and jobs in one load package, and a page more. DuckDB writes whole row groups (122,880 rows) while it reads
+them, and what is left of one with each package; with 50 jobs a build these jobs stay within two. sync.py has what else
+ends a package: JSON of 512 MB, or 100 pages."""
 
 
 VIEWED = ("duckdb", "ducklake", "postgres")

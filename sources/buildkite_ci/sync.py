@@ -22,6 +22,8 @@ from .wire import Wire
 
 HEAVIEST = 512 << 20
 """Bytes of JSON after which a load package of at most so many rows ends too: DuckDB holds a package in memory."""
+PAGES = 100
+"""Pages after which it ends too, two minutes at the API's pace: what a crash costs is asked for again."""
 
 Interval = tuple[datetime, datetime]
 Walk = Callable[..., Iterator[Page]]
@@ -132,14 +134,15 @@ def _fill(
     begin, end = window
     reached, count, size = end, 0, 0
     try:
-        for page in walk(base, begin, end):
+        for pages, page in enumerate(walk(base, begin, end), 1):
             end = end or page.at
             state.kept.setdefault("swept", page.at.isoformat())
             yield replace(page, whole=(page.reached or begin, reached or end))
             reached, count, size = page.reached, count + rows(page), size + page.size
             del page
+            enough = at_most and (count >= at_most or size >= HEAVIEST or pages >= PAGES)
             # A package that covers nothing new would be read again for ever.
-            if at_most and (count >= at_most or size >= HEAVIEST) and reached and reached < end:
+            if enough and reached and reached < end:
                 break
     finally:
         if reached and end:
