@@ -39,7 +39,7 @@ PLENTY = Budgets(rest=10**9, rest_user=10**9, graphql=10**9, graphql_user=10**9)
 JOBS = 50
 """Jobs of a build."""
 DAYS = 300
-SMALL, MIDDLE = 50_000, 200_000
+FEW, SMALL, MIDDLE = 10_000, 50_000, 200_000
 """Jobs of the smaller first loads: the newest ones of the world."""
 COPIES = 5
 GRAPHQL = 10_000
@@ -95,9 +95,9 @@ def rates(took: list[Took], per: str = "seconds") -> list[float]:
 def firsts(bench: Bench, runs: int) -> Iterator[Figure]:
     """First loads of three sizes, and what else reads the same bytes."""
     took: dict[str, list[Took]] = {"ours": [], "msgspec": [], "reader": []}
-    for phase, jobs, often in (("small", SMALL, runs), ("first", 0, min(runs, 3))):
+    for phase, jobs in (("small", SMALL), ("first", 0)):
         bench.load(phase, bench.fresh(), jobs=jobs)  # the answers are made
-        loads = [bench.load(phase, bench.fresh(), jobs=jobs) for _ in range(often)]
+        loads = [bench.load(phase, bench.fresh(), jobs=jobs) for _ in range(runs)]
         yield from _first(loads, None if jobs else 20_000)
     bench.load("middle", bench.fresh(), jobs=MIDDLE)
     folder = bench.pages("middle", MIDDLE // JOBS)
@@ -111,7 +111,7 @@ def firsts(bench: Bench, runs: int) -> Iterator[Figure]:
     for name, aim in (("msgspec", 0.6), ("reader", None)):
         pairs = zip(rates(took["ours"]), rates(took[name]), strict=True)
         yield Figure(f"ours by {name}'s, run by run", "times", [ours / floor for ours, floor in pairs], aim)
-    yield from peers(bench, statistics.median(rates(took["ours"])))
+    yield from peers(bench, statistics.median(rates(took["ours"])), runs)
 
 
 def _first(loads: list[Took], aim: float | None = None) -> Iterator[Figure]:
@@ -120,12 +120,13 @@ def _first(loads: list[Took], aim: float | None = None) -> Iterator[Figure]:
     yield Figure("its peak memory", "MiB", [one["peak"] for one in loads], 572, most=True)
 
 
-def peers(bench: Bench, ours: float) -> Iterator[Figure]:
+def peers(bench: Bench, ours: float, runs: int) -> Iterator[Figure]:
     """dlt with dicts, of few jobs: it takes its time."""
-    for form, name, builds, aim in (("", "its default files", 200, 60), ("parquet", "Parquet files", 200, 5)):
-        one = bench.run(DICTS, str(bench.pages("middle", builds)), str(bench.fresh()), form)
-        yield Figure(f"dlt with dicts and {name}, {one['rows']:,.0f} jobs", "jobs/s", rates([one]))
-        yield Figure("ours by that", "times", [ours * one["seconds"] / one["rows"]], aim)
+    folder = str(bench.pages("middle", FEW // JOBS))
+    for form, name, aim in (("", "its default files", 60), ("parquet", "Parquet files", 5)):
+        took = [bench.run(DICTS, folder, str(bench.fresh()), form) for _ in range(runs)]
+        yield Figure(f"dlt with dicts and {name}, {took[0]['rows']:,.0f} jobs", "jobs/s", rates(took))
+        yield Figure("ours by that", "times", [ours / rate for rate in rates(took)], aim)
 
 
 def later(bench: Bench, runs: int) -> Iterator[Figure]:
@@ -144,7 +145,7 @@ def later(bench: Bench, runs: int) -> Iterator[Figure]:
     yield Figure("1 % changed, second load", "s", changed)
     yield Figure("its part of the first", "%", [100 * one / first for one in changed], 10, most=True)
     large = copies(whole, bench.fresh())
-    into = [bench.load("changed", bench.fresh(large))["seconds"] for _ in range(min(runs, 3))]
+    into = [bench.load("changed", bench.fresh(large))["seconds"] for _ in range(runs)]
     yield Figure(f"the same into {COPIES} times as many", "s", into)
     bench.life.world.advance(timedelta(hours=1))
     bench.load("nothing", bench.fresh(settled))
