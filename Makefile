@@ -91,7 +91,7 @@ $(READY): pyproject.toml uv.lock
 	@set -e; if uv python find "$(PYTHON)" >/dev/null 2>&1; then \
 		uv sync --quiet --locked --python "$(PYTHON)"; \
 	else \
-		test -x $(BIN)/python || $(PYTHON) -m venv .venv; \
+		test -x $(BIN)/uv || $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv; \
 		test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"; \
 		$(BIN)/uv sync --quiet --locked --python $(BIN)/python; \
 	fi
