@@ -39,10 +39,10 @@ PLENTY = Budgets(rest=10**9, rest_user=10**9, graphql=10**9, graphql_user=10**9)
 JOBS = 50
 """Jobs of a build."""
 DAYS = 300
-FEW, SMALL, MIDDLE = 10_000, 50_000, 200_000
+FEW, SMALL, MIDDLE = 5_000, 50_000, 100_000
 """Jobs of the smaller first loads: the newest ones of the world."""
 COPIES = 5
-GRAPHQL = 10_000
+GRAPHQL = 5_000
 """Jobs of the world that is asked by GraphQL."""
 Took = dict[str, Any]
 
@@ -56,6 +56,9 @@ class Bench:
     token: str
     folder: Path
     made: list[Any] = field(default_factory=list)
+    first: list[Took] = field(default_factory=list)
+    """The first loads of all of it; `whole` is the file of one."""
+    whole: Path = Path()
 
     def run(self, script: str, *words: str) -> Took:
         said = subprocess.run([sys.executable, "-c", TOLD + script, *words], check=True, capture_output=True, text=True)  # noqa: S603 - ours
@@ -93,12 +96,17 @@ def rates(took: list[Took], per: str = "seconds") -> list[float]:
 
 
 def firsts(bench: Bench, runs: int) -> Iterator[Figure]:
-    """First loads of three sizes, and what else reads the same bytes."""
-    took: dict[str, list[Took]] = {"ours": [], "msgspec": [], "reader": []}
+    """First loads of two sizes."""
     for phase, jobs in (("small", SMALL), ("first", 0)):
         bench.load(phase, bench.fresh(), jobs=jobs)  # the answers are made
-        loads = [bench.load(phase, bench.fresh(), jobs=jobs) for _ in range(runs)]
-        yield from _first(loads, None if jobs else 20_000)
+        files = [bench.fresh() for _ in range(runs)]
+        bench.first, bench.whole = [bench.load(phase, file, jobs=jobs) for file in files], files[0]
+        yield from _first(bench.first, None if jobs else 20_000)
+
+
+def floors(bench: Bench, runs: int) -> Iterator[Figure]:
+    """Whatever else reads the same bytes."""
+    took: dict[str, list[Took]] = {"ours": [], "msgspec": [], "reader": []}
     bench.load("middle", bench.fresh(), jobs=MIDDLE)
     folder = bench.pages("middle", MIDDLE // JOBS)
     for _ in range(runs):
@@ -111,7 +119,6 @@ def firsts(bench: Bench, runs: int) -> Iterator[Figure]:
     for name, aim in (("msgspec", 0.6), ("reader", None)):
         pairs = zip(rates(took["ours"]), rates(took[name]), strict=True)
         yield Figure(f"ours by {name}'s, run by run", "times", [ours / floor for ours, floor in pairs], aim)
-    yield from peers(bench, statistics.median(rates(took["ours"])), runs)
 
 
 def _first(loads: list[Took], aim: float | None = None) -> Iterator[Figure]:
@@ -120,31 +127,29 @@ def _first(loads: list[Took], aim: float | None = None) -> Iterator[Figure]:
     yield Figure("its peak memory", "MiB", [one["peak"] for one in loads], 572, most=True)
 
 
-def peers(bench: Bench, ours: float, runs: int) -> Iterator[Figure]:
-    """dlt with dicts, of few jobs: it takes its time."""
-    folder = str(bench.pages("middle", FEW // JOBS))
+def peers(bench: Bench, runs: int) -> Iterator[Figure]:
+    """dlt with dicts, of few jobs: it takes its time, and of 40,000 no less for each than of 2,000."""
+    folder, ours = str(bench.pages("middle", FEW // JOBS)), statistics.median(rates(bench.first))
     for form, name, aim in (("", "its default files", 60), ("parquet", "Parquet files", 5)):
         took = [bench.run(DICTS, folder, str(bench.fresh()), form) for _ in range(runs)]
         yield Figure(f"dlt with dicts and {name}, {took[0]['rows']:,.0f} jobs", "jobs/s", rates(took))
-        yield Figure("ours by that", "times", [ours / rate for rate in rates(took)], aim)
+        yield Figure(f"ours, {bench.first[0]['rows']:,} jobs, by that", "times", [ours / rate for rate in rates(took)], aim)
 
 
 def later(bench: Bench, runs: int) -> Iterator[Figure]:
     """Loads of what changed: one build in a hundred, then nothing; into a million jobs, and into five."""
-    whole, settled = bench.fresh(), bench.fresh()
-    first = bench.load("first", whole)["seconds"]
+    settled, first = bench.fresh(bench.whole), statistics.median(one["seconds"] for one in bench.first)
     now = bench.life.world.clock.now()
     for build in bench.made[::100]:
         build["finished_at"] = iso(now)
         for job in build["jobs"]:
             job["finished_at"] = build["finished_at"]
     bench.life.world.advance(timedelta(hours=1))
-    shutil.copy(whole, settled)
     bench.load("changed", settled)
-    changed = [bench.load("changed", bench.fresh(whole))["seconds"] for _ in range(runs)]
+    changed = [bench.load("changed", bench.fresh(bench.whole))["seconds"] for _ in range(runs)]
     yield Figure("1 % changed, second load", "s", changed)
     yield Figure("its part of the first", "%", [100 * one / first for one in changed], 10, most=True)
-    large = copies(whole, bench.fresh())
+    large = copies(bench.whole, bench.fresh())
     into = [bench.load("changed", bench.fresh(large))["seconds"] for _ in range(runs)]
     yield Figure(f"the same into {COPIES} times as many", "s", into)
     bench.life.world.advance(timedelta(hours=1))
@@ -198,8 +203,8 @@ def graphql(runs: int) -> Iterator[Figure]:
     yield Figure("its peak memory", "MiB", [one["peak"] for one in took])
 
 
-def large(bench: Bench) -> Iterator[Figure]:
-    """The same jobs for five organizations in one load: its memory."""
+def large(bench: Bench, _runs: int) -> Iterator[Figure]:
+    """The same jobs for five organizations in one load, once: its memory."""
     slugs = ["acme", *(f"acme-{number}" for number in range(1, COPIES))]
     one = bench.load("first", bench.fresh(), slugs=slugs)
     yield Figure(f"{one['rows']:,} jobs of {COPIES} organizations", "jobs/s", rates([one]), 20_000)
@@ -225,7 +230,7 @@ def measured(asked: argparse.Namespace) -> tuple[list[Figure], dict[str, float]]
     """The figures, each told as it comes, and {part: seconds} of a load under the profiler."""
     figures = []
     with benched(asked.jobs) as bench:
-        more = firsts(bench, asked.runs), large(bench) if asked.large else (), later(bench, asked.runs)
+        more = (part(bench, asked.runs) for part in (firsts, floors, peers, *([large] if asked.large else []), later))
         for figure in chain(graphql(asked.runs), *more):
             sys.stderr.write(f"{row(asdict(figure))}\n")
             figures.append(figure)
