@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 ERRANDS = {"REST": 100, "GraphQL": 500}
 """Rows of a work list that are asked for in one load package, some minutes' work at the most."""
+MUCH = 32 << 20
+"""Bytes of JSON in a package after which answers that hold themselves are let go: not beside the destination's load."""
 FATAL = (BadInput, TokenRefused)
 """No other family would fare better."""
 HELD = """
@@ -240,15 +242,17 @@ class Run:
             state.uncover(self.since)
         path = fetch.path.format(organization=self.organization)
         self.report.states[table.name], self._held = state, None
-        pages = sync(self.wire, path, fetch, state, at_most=self.at_most, sweep=self.sweep)
+        pages, size = sync(self.wire, path, fetch, state, at_most=self.at_most, sweep=self.sweep), 0
         for page in self._missed(table, pages) if self.again else pages:
             if page.whole:
                 newest = self.report.spans.get(table.name, page.whole)[1]
                 self.report.spans[table.name] = page.whole[0], newest
+            size += page.size
             yield page
             del page
         self.report.more |= state.gap() is not None
-        gc.collect()  # the answers just read, which hold themselves: not beside the destination's load
+        if size > MUCH:
+            gc.collect()
 
     def _snapshot(self, table: Table) -> Iterator[Page]:
         listed = self.listing(table)
