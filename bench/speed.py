@@ -39,7 +39,7 @@ PLENTY = Budgets(rest=10**9, rest_user=10**9, graphql=10**9, graphql_user=10**9)
 JOBS = 50
 """Jobs of a build."""
 DAYS = 300
-FEW, SMALL, MIDDLE = 5_000, 50_000, 100_000
+FEW, SMALL, MIDDLE = 2_500, 50_000, 100_000
 """Jobs of the smaller first loads: the newest ones of the world."""
 COPIES = 5
 GRAPHQL = 5_000
@@ -128,7 +128,7 @@ def _first(loads: list[Took], aim: float | None = None) -> Iterator[Figure]:
 
 
 def peers(bench: Bench, runs: int) -> Iterator[Figure]:
-    """dlt with dicts, of few jobs: it takes its time, and of 40,000 no less for each than of 2,000."""
+    """dlt with dicts, of few jobs: it takes its time, for each of 40,000 jobs as much as for each of 2,000."""
     folder, ours = str(bench.pages("middle", FEW // JOBS)), statistics.median(rates(bench.first))
     for form, name, aim in (("", "its default files", 60), ("parquet", "Parquet files", 5)):
         took = [bench.run(DICTS, folder, str(bench.fresh()), form) for _ in range(runs)]

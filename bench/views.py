@@ -89,7 +89,7 @@ def timed(connection: duckdb.DuckDBPyConnection, name: str, runs: int) -> list[f
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=1_000_000)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--date", default="today")
     asked = parser.parse_args()
     figures: dict[str, list[float]] = {}

@@ -49,8 +49,8 @@ def test_pages_are_let_go_while_a_package_is_read(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a process's peak in /proc")
 def test_a_package_is_the_most_that_a_load_holds() -> None:
-    """12,000 and 120,000 jobs, of which a package of DuckDB's takes its memory. What a million and five million take is
-    in docs/benchmarks-speed.md, as it takes minutes to see."""
+    """12,000 and 120,000 jobs. A million take 7 % more than 100,000, which takes minutes to see:
+    docs/benchmarks-speed.md."""
     words = [sys.executable, "-m", "bench.memory", "300", "40"]
     said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     peaks = [int(one) for one in re.findall(r"jobs: (\d+) MiB", said)]
